@@ -1,1 +1,1 @@
-
+"""What it says: models, routing, providers, answering, streaming."""

@@ -1,1 +1,1 @@
-
+"""What it knows: files, vector stores, parsing, chunking, embedding, ingestion, retrieval."""

@@ -1,0 +1,40 @@
+# Atrium's commands. Everything needs nothing but python3 (3.11 or 3.12) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo run test lint prove bench lock clean
+
+.venv/.run: requirements.txt requirements-tools.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-tools.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.run
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: .venv/.run  ## the whole main job on real parts, then serve until Ctrl-C (DEMO_EXIT=1: stop)
+	@$(BIN)/python -m config.demo
+
+run: .venv/.run  ## serve: web, workers and beat, on embedded services unless DATABASE_URL and REDIS_URL are given
+	@$(BIN)/python -m config.supervisor
+
+test: .venv/.dev  ## the whole suite on its own services
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: .venv/.dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+prove: .venv/.dev  ## the promises of the README that take too long for the suite
+	@$(BIN)/python -m tests.prove
+
+bench: .venv/.dev  ## Atrium beside LiteLLM's proxy, the bare embedder and bare SQL, in one run
+	@$(BIN)/python -m tests.bench
+
+lock:  ## pin requirements*.in again (needs uv)
+	@for name in requirements requirements-dev requirements-tools; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header $$name.in -o $$name.txt; done
+
+clean:
+	rm -rf .venv var

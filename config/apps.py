@@ -1,0 +1,13 @@
+"""The composition root as an app: it makes Celery's application current and wires ports to implementations."""
+
+from django.apps import AppConfig
+
+
+class ConfigConfig(AppConfig):
+    """Last in INSTALLED_APPS: everything it wires is loaded."""
+
+    name = "config"
+
+    def ready(self) -> None:
+        """Import for effect: tasks declared with `shared_task` bind to this application."""
+        from . import celery  # noqa: F401

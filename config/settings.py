@@ -1,0 +1,241 @@
+"""Every setting, and the only reader of the environment. Importing this starts nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+PRODUCTION = env.str("ATRIUM_ENV", "development") == "production"
+DEBUG = False
+VAR = Path(env.str("ATRIUM_VAR", str(BASE_DIR / "var")))
+
+
+def _secret(name: str, development: str) -> str:
+    """A secret from the environment. Production refuses to start without; development has a fixed, worthless one."""
+    value = env.str(name, "")
+    if value:
+        return value
+    if PRODUCTION:
+        raise ImproperlyConfigured(f"{name} must be set in production")
+    return development
+
+
+SECRET_KEY = _secret("SECRET_KEY", "development-only-" + "x" * 50)
+#: Newest first: the first hashes new keys, all verify.
+API_KEY_HASH_KEYS = [key.encode() for key in _secret("API_KEY_HASH_KEYS", "development-only-hash-key").split(",")]
+#: Fernet keys for stored provider credentials, newest first.
+FIELD_ENCRYPTION_KEYS = _secret("FIELD_ENCRYPTION_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=").split(",")
+#: How long a process may answer for a key without asking the database: a revoked key dies within this.
+API_KEY_CACHE_SECONDS = 3.0
+
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"]
+)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ATRIUM_HOST = env.str("ATRIUM_HOST", "127.0.0.1")
+ATRIUM_PORT = env.int("ATRIUM_PORT", 8000)
+
+# --- databases -------------------------------------------------------------------------------------------------------
+
+
+def _embedded() -> dict[str, str]:
+    """Where a running supervisor keeps PostgreSQL and Redis, or nothing."""
+    note = VAR / "services.json"
+    return json.loads(note.read_text()) if note.exists() else {}
+
+
+_services = _embedded()
+
+
+def _database_url(variable: str, role: str) -> str:
+    if env.str("DATABASE_URL", ""):
+        return env.str(variable, "") or env.str("DATABASE_URL")
+    return f"postgresql://{role}@/atrium?{_services.get('postgres', f'host={VAR}/postgres')}"
+
+
+def _database(url: str, **options: Any) -> dict[str, Any]:
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": query.pop("host", None) or parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {**query, **options},
+    }
+
+
+_POOL = {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", 16), "timeout": 10, "max_idle": 60}
+DATABASES = {
+    "default": _database(_database_url("DATABASE_URL", "atrium_app"), pool=_POOL),
+    "owner": _database(_database_url("OWNER_DATABASE_URL", "atrium_owner")),
+    "staff": _database(_database_url("STAFF_DATABASE_URL", "atrium_staff")),
+}
+# The test database is made through the owner; the other aliases are the same database by another role.
+DATABASES["default"]["TEST"] = {"MIRROR": "owner"}
+DATABASES["staff"]["TEST"] = {"MIRROR": "owner"}
+DATABASE_ROUTERS = ["tenants.routing.RoleRouter"]
+REDIS_URL = env.str("REDIS_URL", "") or _services.get("redis_url", "redis://127.0.0.1:6379/0")
+
+# --- Django ----------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "tenants",
+    "billing",
+    "knowledge",
+    "inference",
+    "config",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.request_log.RequestLogMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False
+AUTH_USER_MODEL = "tenants.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+STATIC_URL = "static/"
+STATIC_ROOT = VAR / "static"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", PRODUCTION)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", PRODUCTION) else None
+SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
+X_FRAME_OPTIONS = "DENY"
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+_BUCKET = env.str("STORAGE_BUCKET", "")
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR / "files"}},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+if _BUCKET:
+    STORAGES["default"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": _BUCKET,
+            "endpoint_url": env.str("STORAGE_ENDPOINT_URL", "") or None,
+            "region_name": env.str("AWS_REGION", "") or None,
+            "default_acl": None,
+            "file_overwrite": False,
+        },
+    }
+MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", 100 * 1024 * 1024)
+
+# --- work ------------------------------------------------------------------------------------------------------------
+
+CELERY: dict[str, Any] = {
+    "broker_url": env.str("BROKER_URL", "") or REDIS_URL,
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_soft_shutdown_timeout": 20.0,
+    "worker_enable_soft_shutdown_on_idle": False,
+    "worker_hijack_root_logger": False,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_transport_options": {
+        "visibility_timeout": 900,
+        "unacked_restore_interval": 10,
+        "global_keyprefix": "celery:",
+    },
+    "task_default_queue": "maintenance",
+    "task_protocol": 2,
+    "task_send_sent_event": False,
+    "timezone": "UTC",
+}
+#: How long a claimed unit stays a worker's own without renewal, and how often a worker renews.
+WORK_LEASE_SECONDS = env.float("WORK_LEASE_SECONDS", 15.0)
+#: The longest a model call may take, start to end.
+GENERATION_DEADLINE_SECONDS = env.float("GENERATION_DEADLINE_SECONDS", 300.0)
+#: The longest silence of an upstream before it counts as hanging.
+UPSTREAM_READ_SECONDS = env.float("UPSTREAM_READ_SECONDS", 60.0)
+UPSTREAM_CONNECT_SECONDS = env.float("UPSTREAM_CONNECT_SECONDS", 5.0)
+
+# --- the API ---------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.authentication.HasKeyScope"],
+    "DEFAULT_RENDERER_CLASSES": ["config.rendering.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Atrium",
+    "DESCRIPTION": "A multi-tenant generative-AI backend. The data plane speaks the OpenAI API.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/v1",
+}
+
+# --- logs and Sentry -------------------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOGGING_CONFIG = "config.logs.configure"
+SENTRY_DSN = env.str("SENTRY_DSN", "")

@@ -1,0 +1,1 @@
+"""Upstreams that generate or embed: one module per kind of provider."""

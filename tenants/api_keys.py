@@ -1,0 +1,216 @@
+"""API keys: making, verifying, revoking.
+
+A key reads `sk-<tenant, 32 hex>-<prefix, 8 hex>-<secret, 40 hex><checksum, 8 hex>`. The tenant inside lets the look-up
+run in that tenant's scope; the prefix names the key in lists and logs; the checksum tells a typing error from a guess
+without asking the database. Of the secret (160 bits) only a keyed hash is kept.
+"""
+
+import hmac
+import secrets
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from uuid import UUID
+
+from django.conf import settings
+
+from .audit import Actor, record
+from .errors import AtriumError, InvalidRequest, NotFound
+from .models import ApiKey, PlatformKey, Tenant
+from .permissions import KEY_SCOPES
+from .scope import as_staff, tenant_scope
+
+
+class InvalidKey(AtriumError):
+    """No key, a malformed one, or one that is wrong, expired or revoked: the answer does not say which."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class TenantSuspended(AtriumError):
+    """The key is right, but its tenant was taken out of service."""
+
+    status = 403
+    type = "permission_error"
+    code = "tenant_suspended"
+
+
+@dataclass(frozen=True)
+class ParsedKey:
+    """The readable parts of a key and its secret."""
+
+    tenant_id: UUID
+    prefix: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request. `tenant_id`, `key_id` and `scopes` decide all that follows; the limits are the key's own."""
+
+    tenant_id: UUID
+    key_id: UUID
+    key_prefix: str
+    scopes: frozenset[str]
+    currency: str
+    retention_days: int
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    concurrent_calls: int | None
+    expires_at: datetime | None
+
+    # What DRF and Django ask of a user.
+    is_authenticated = True
+    is_active = True
+
+    @property
+    def actor(self) -> Actor:
+        """This caller, for the audit log."""
+        return Actor("api_key", str(self.key_id))
+
+
+def hash_secret(secret: str, *, key: bytes | None = None) -> str:
+    """HMAC-SHA256 of `secret` under the newest of `API_KEY_HASH_KEYS` (or `key`), as 64 hex digits."""
+    return hmac.new(key or settings.API_KEY_HASH_KEYS[0], secret.encode(), sha256).hexdigest()
+
+
+def secret_matches(secret: str, stored: str) -> bool:
+    """Whether `stored` is the hash of `secret` under any key of the list, in constant time for each."""
+    return any(hmac.compare_digest(hash_secret(secret, key=key), stored) for key in settings.API_KEY_HASH_KEYS)
+
+
+def format_key(tenant_id: UUID, prefix: str, secret: str) -> str:
+    """The key as its owner sees it, once."""
+    body = f"sk-{tenant_id.hex}-{prefix}-{secret}"
+    return f"{body}{zlib.crc32(body.encode()):08x}"
+
+
+def parse_key(text: str) -> ParsedKey:
+    """The parts of a key.
+
+    Raises:
+        InvalidKey: it is not shaped like one, or its checksum is off.
+    """
+    body, checksum = text[:-8], text[-8:]
+    parts = body.split("-")
+    if len(text) == 93 and len(parts) == 4 and f"{zlib.crc32(body.encode()):08x}" == checksum:
+        try:
+            return ParsedKey(UUID(hex=parts[1]), parts[2], parts[3])
+        except ValueError:
+            pass
+    raise InvalidKey("Incorrect API key provided. Check that you copied the whole key; it was shown once when made.")
+
+
+def issue(
+    *,
+    name: str,
+    scopes: list[str],
+    by: Actor,
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+    concurrent_calls: int | None = None,
+) -> tuple[ApiKey, str]:
+    """Make a key for the current tenant; returns its row and the key itself, which exists nowhere else.
+
+    Raises:
+        InvalidRequest: a scope that does not exist.
+    """
+    if unknown := sorted(set(scopes) - KEY_SCOPES):
+        known = ", ".join(sorted(KEY_SCOPES))
+        raise InvalidRequest(f"Unknown scopes: {', '.join(unknown)}. Known: {known}.", param="scopes")
+    prefix, secret = secrets.token_hex(4), secrets.token_hex(20)
+    with tenant_scope() as tenant_id:
+        key = ApiKey.objects.create(
+            tenant_id=tenant_id,
+            name=name,
+            prefix=prefix,
+            secret_hash=hash_secret(secret),
+            scopes=sorted(set(scopes)),
+            expires_at=expires_at,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            concurrent_calls=concurrent_calls,
+        )
+        record(by=by, action="api_key.issued", target=key, changes={"name": name, "scopes": key.scopes})
+    return key, format_key(tenant_id, prefix, secret)
+
+
+def revoke(*, key_id: UUID, by: Actor, now: datetime) -> ApiKey:
+    """Revoke a key of the current tenant; every process refuses it within `API_KEY_CACHE_SECONDS`.
+
+    Raises:
+        NotFound: no such key in this tenant.
+    """
+    with tenant_scope():
+        key = ApiKey.objects.select_for_update().filter(id=key_id).first()
+        if key is None:
+            raise NotFound("No such API key.")
+        if key.revoked_at is None:
+            key.revoked_at = now
+            key.save(update_fields=["revoked_at"])
+            record(by=by, action="api_key.revoked", target=key)
+    return key
+
+
+def verify(parsed: ParsedKey, *, now: datetime) -> Caller:
+    """The caller behind a key of the current tenant.
+
+    Raises:
+        InvalidKey: wrong, expired or revoked.
+        TenantSuspended: the tenant is out of service.
+    """
+    with tenant_scope() as tenant_id:
+        key = ApiKey.objects.filter(prefix=parsed.prefix).first()
+        tenant = Tenant.objects.filter(id=tenant_id).first() if key else None
+    if key is None or tenant is None or not secret_matches(parsed.secret, key.secret_hash):
+        raise InvalidKey("Incorrect API key provided.")
+    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+        raise InvalidKey("This API key has expired or was revoked.")
+    if tenant.status != Tenant.Status.ACTIVE:
+        raise TenantSuspended("This tenant is suspended. Ask the platform's operator.")
+    return Caller(
+        tenant_id=tenant_id,
+        key_id=key.id,
+        key_prefix=key.prefix,
+        scopes=frozenset(key.scopes),
+        currency=tenant.currency,
+        retention_days=tenant.content_retention_days,
+        requests_per_minute=key.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute,
+        concurrent_calls=key.concurrent_calls,
+        expires_at=key.expires_at,
+    )
+
+
+def note_use(*, key_id: UUID, now: datetime) -> None:
+    """Keep when a key of the current tenant was last used; called once a cache period, not once a request."""
+    with tenant_scope():
+        ApiKey.objects.filter(id=key_id).update(last_used_at=now)
+
+
+def issue_platform_key(*, name: str) -> str:
+    """Make a key for the platform's operator; returns it, once."""
+    prefix, secret = secrets.token_hex(4), secrets.token_hex(20)
+    with as_staff():
+        PlatformKey.objects.create(name=name, prefix=prefix, secret_hash=hash_secret(secret))
+    body = f"pk-{prefix}-{secret}"
+    return f"{body}{zlib.crc32(body.encode()):08x}"
+
+
+def verify_platform_key(text: str, *, now: datetime) -> PlatformKey:
+    """The platform key behind `text`.
+
+    Raises:
+        InvalidKey: malformed, wrong, expired or revoked.
+    """
+    parts = text[:-8].split("-")
+    if len(parts) == 3 and parts[0] == "pk":
+        with as_staff():
+            key = PlatformKey.objects.filter(prefix=parts[1], revoked_at=None).first()
+        if key and secret_matches(parts[2], key.secret_hash) and (key.expires_at is None or key.expires_at > now):
+            return key
+    raise InvalidKey("Incorrect platform key provided.")

@@ -1,0 +1,34 @@
+"""Base classes of the REST endpoints: whom they act for begins and ends with the request."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from .authentication import PlatformKeyAuthentication
+from .scope import as_staff, leave_tenant
+
+
+class TenantAPIView(APIView):
+    """Base of the tenant's REST endpoints: the current tenant that the authenticator sets ends with the request."""
+
+    #: HTTP method → the key scope it needs.
+    scopes: dict[str, str] = {}
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """DRF's dispatch between a clean start and a clean end."""
+        with leave_tenant():
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+
+
+class PlatformAPIView(APIView):
+    """Base of the operator's endpoints: they see every tenant through the audited staff role."""
+
+    authentication_classes = [PlatformKeyAuthentication]
+    permission_classes: list[type[BasePermission]] = []  # type: ignore[assignment]
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """DRF's dispatch, as staff."""
+        with leave_tenant(), as_staff():
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]

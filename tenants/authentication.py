@@ -1,0 +1,126 @@
+"""The edge of the REST API: from a key to a caller, and from a caller to the current tenant.
+
+Verified keys are remembered for `API_KEY_CACHE_SECONDS` in each process, so that a request costs no look-up and a
+revoked key is refused everywhere within that time.
+"""
+
+import time
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from django.conf import settings
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from .api_keys import Caller, InvalidKey, note_use, parse_key, verify, verify_platform_key
+from .errors import PermissionDenied
+from .models import PlatformKey
+from .scope import acting_for, enter_tenant
+
+_NOTE_USE_SECONDS = 60.0
+_MOST_REMEMBERED = 10_000
+
+_verified: dict[bytes, tuple[Caller, float]] = {}
+_noted: dict[Any, float] = {}
+
+
+def bearer(header: str | None) -> str:
+    """The key of an Authorization header.
+
+    Raises:
+        InvalidKey: there is none.
+    """
+    scheme, _, text = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise InvalidKey("You didn't provide an API key. Send it as 'Authorization: Bearer <key>'.")
+    return text.strip()
+
+
+def remembered(text: str) -> Caller | None:
+    """The caller behind a key verified a moment ago, without asking the database; None where it must be verified."""
+    found = _verified.get(sha256(text.encode()).digest())
+    if found is None or found[1] < time.monotonic():
+        return None
+    caller = found[0]
+    return None if caller.expires_at is not None and caller.expires_at <= datetime.now(UTC) else caller
+
+
+def authenticate_key(text: str) -> Caller:
+    """The caller behind a key, remembered or looked up.
+
+    Raises:
+        InvalidKey: malformed, wrong, expired or revoked.
+        TenantSuspended: the key's tenant is out of service.
+    """
+    caller = remembered(text)
+    if caller is not None:
+        return caller
+    started = time.monotonic()
+    parsed = parse_key(text)
+    with acting_for(parsed.tenant_id):
+        caller = verify(parsed, now=datetime.now(UTC))
+        if started - _noted.get(caller.key_id, -_NOTE_USE_SECONDS) >= _NOTE_USE_SECONDS:
+            note_use(key_id=caller.key_id, now=datetime.now(UTC))
+            _noted[caller.key_id] = started
+    if len(_verified) >= _MOST_REMEMBERED:
+        _verified.clear()
+        _noted.clear()
+    # Counted from before the look-up, so that a revocation committed during it is not remembered longer.
+    _verified[sha256(text.encode()).digest()] = (caller, started + settings.API_KEY_CACHE_SECONDS)
+    return caller
+
+
+def forget_verified_keys() -> None:
+    """Drop what this process remembers; the process that revokes a key refuses it at once."""
+    _verified.clear()
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """DRF authentication by API key; sets the current tenant for the rest of the request."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, str]:
+        """(caller, key prefix).
+
+        Raises:
+            InvalidKey: no key or a bad one (401).
+        """
+        caller = authenticate_key(bearer(request.headers.get("Authorization")))
+        enter_tenant(caller.tenant_id)
+        return caller, caller.key_prefix
+
+    def authenticate_header(self, request: Request) -> str:
+        """Makes DRF answer 401, not 403."""
+        return "Bearer"
+
+
+class HasKeyScope(BasePermission):
+    """The key holds the scope that the view names for the method: `scopes = {"GET": "files.read", …}`."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """True, or PermissionDenied naming the scope."""
+        needed = getattr(view, "scopes", {}).get(request.method)
+        if needed is None or needed not in request.user.scopes:  # type: ignore[union-attr]
+            if request.method not in getattr(view, "scopes", {}):
+                return True  # DRF answers 405
+            raise PermissionDenied(f"This API key lacks the scope '{needed}'. Ask for a key that has it.")
+        return True
+
+
+class PlatformKeyAuthentication(BaseAuthentication):
+    """DRF authentication by platform key, for `/v1/platform/…`."""
+
+    def authenticate(self, request: Request) -> tuple[PlatformKey, str]:
+        """(platform key, its prefix).
+
+        Raises:
+            InvalidKey: no key or a bad one (401).
+        """
+        key = verify_platform_key(bearer(request.headers.get("Authorization")), now=datetime.now(UTC))
+        key.is_authenticated = True  # type: ignore[attr-defined]
+        return key, key.prefix
+
+    def authenticate_header(self, request: Request) -> str:
+        """Makes DRF answer 401, not 403."""
+        return "Bearer"

@@ -1,0 +1,77 @@
+"""What every migration leaves behind besides tables: the SQL functions of each app, and the grants.
+
+Functions are code, kept in `<app>/sql/*.sql` and replaced as a whole; grants are explicit, table by table, from the
+models' `app_may` and `definer_may`. Both run as owner, once, after the last app's `post_migrate`. Partitions get no
+grants: they are reached through their parent.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db import connections
+
+from .database_roles import APP, DEFINER, STAFF
+
+#: Functions that may cross tenants. The catalogue audit fails on any SECURITY DEFINER function outside this list.
+DEFINER_FUNCTIONS = frozenset(
+    {
+        "claim_work", "renew_work", "expired_work", "tend_queue", "queue_depth", "memberships_of", "tenant_by_slug",
+        "expired_reservations", "lexical_candidates", "lexical_statistics", "expired_contents",
+    }
+)  # fmt: skip
+
+_DML = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_APPEND_ONLY = ("SELECT", "INSERT")
+
+
+def install_after_migrate(app_config: AppConfig, using: str, **kwargs: Any) -> None:
+    """`post_migrate` receiver: install once the last app is migrated, through the owner."""
+    last = [config for config in apps.get_app_configs() if config.models_module is not None][-1]
+    if using == "owner" and app_config is last:
+        install_functions(using)
+        grant(using)
+
+
+def install_functions(using: str) -> None:
+    """Replace every function; those in `DEFINER_FUNCTIONS` are handed to the definer role."""
+    with connections[using].cursor() as cursor:
+        for config in apps.get_app_configs():
+            for file in sorted(Path(config.path, "sql").glob("*.sql")):
+                cursor.execute(file.read_text())
+        for signature, definer, owner in own_functions(cursor):
+            if definer and owner != DEFINER:
+                cursor.execute(f"ALTER FUNCTION {signature} OWNER TO {DEFINER}")
+        # EXECUTE belongs to whom it is granted, for functions made later too.
+        cursor.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+        for signature, definer, _ in own_functions(cursor):
+            if definer:
+                cursor.execute(f"SET ROLE {DEFINER}")
+            cursor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+            cursor.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP}, {STAFF}")
+            cursor.execute("RESET ROLE")
+
+
+def own_functions(cursor: Any) -> list[tuple[str, bool, str]]:
+    """Atrium's own functions, extensions' left out: (signature, security definer, owner)."""
+    cursor.execute(
+        "SELECT p.oid::regprocedure::text, p.prosecdef, p.proowner::regrole::text FROM pg_proc p "
+        "WHERE p.pronamespace = 'public'::regnamespace AND NOT EXISTS "
+        "(SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+    )
+    return list(cursor.fetchall())
+
+
+def grant(using: str) -> None:
+    """Give each role what the models declare, and nothing else."""
+    with connections[using].cursor() as cursor:
+        for model in apps.get_models(include_auto_created=True):
+            table = connections[using].ops.quote_name(model._meta.db_table)
+            app_may = getattr(model, "app_may", _DML)
+            staff_may = _APPEND_ONLY if app_may == _APPEND_ONLY else _DML
+            wanted = {APP: app_may, STAFF: staff_may, DEFINER: getattr(model, "definer_may", ())}
+            for role, privileges in wanted.items():
+                cursor.execute(f"REVOKE ALL ON {table} FROM {role}")
+                if privileges:
+                    cursor.execute(f"GRANT {', '.join(privileges)} ON {table} TO {role}")
+        cursor.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APP}, {STAFF}")

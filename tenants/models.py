@@ -1,0 +1,221 @@
+"""Who: tenants, people, keys, the audit log, idempotency records and the queue of claimed work."""
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+
+from .ids import uuid7
+from .managers import TenantModel
+from .row_security import TenantOwned
+
+
+class User(AbstractUser):
+    """A person who logs in to the admin. Global, never deleted: what a tenant adds and removes is a membership."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(unique=True)
+
+    objects = UserManager()
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Tenant(models.Model):
+    """A customer of the platform. Its row is visible to itself and to platform staff."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(unique=True, validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*$")])
+    name = models.CharField(max_length=200)
+    external_id = models.CharField(max_length=200, unique=True, null=True, blank=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
+    currency = models.CharField(max_length=3, default="USD")
+    content_retention_days = models.PositiveIntegerField(
+        default=30, help_text="Days that prompts and answers are kept. 0: gone when the call is settled."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    app_may = ("SELECT", "INSERT", "UPDATE")
+    definer_may = ("SELECT",)
+
+    class Meta:
+        constraints = [TenantOwned(name="tenants_tenant_owned", key="id")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """What a member may do; `tenants.permissions` says what each means."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    DEVELOPER = "developer"
+    FINANCE = "finance"
+    VIEWER = "viewer"
+
+
+class Membership(TenantModel):
+    """A user's role in a tenant."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    definer_may = ("SELECT",)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="tenants_membership_owned"),
+            models.UniqueConstraint(fields=["tenant", "user"], name="tenants_membership_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class ApiKey(TenantModel):
+    """A key of the data plane. Its secret is kept as a keyed hash; see `tenants.api_keys`."""
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, editable=False)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(models.CharField(max_length=40))
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
+    concurrent_calls = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+        constraints = [
+            TenantOwned(name="tenants_apikey_owned"),
+            models.UniqueConstraint(fields=["tenant", "prefix"], name="tenants_apikey_prefix"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class PlatformKey(models.Model):
+    """A key of the platform's operator, for `/v1/platform/…`. Only the staff role can read the table."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    app_may = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class AuditEvent(TenantModel):
+    """One change, written in the transaction that made it. Append-only: the roles lack UPDATE and DELETE."""
+
+    actor_type = models.CharField(max_length=16)
+    actor_id = models.CharField(max_length=64)
+    action = models.CharField(max_length=64)
+    object_type = models.CharField(max_length=64)
+    object_id = models.CharField(max_length=64)
+    changes = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    app_may = ("SELECT", "INSERT")
+
+    class Meta:
+        constraints = [TenantOwned(name="tenants_auditevent_owned")]
+        indexes = [models.Index(fields=["tenant", "-created_at"], name="tenants_audit_recent")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_type} {self.object_id}"
+
+
+class IdempotencyRecord(TenantModel):
+    """The first answer to a request that carried an `Idempotency-Key`; see `tenants.idempotency`."""
+
+    caller = models.CharField(max_length=64)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    response = models.JSONField(null=True)
+    generation_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="tenants_idempotencyrecord_owned"),
+            models.UniqueConstraint(fields=["tenant", "caller", "key"], name="tenants_idempotency_once"),
+        ]
+
+
+class Work(TenantModel):
+    """A unit of work that some worker will claim: the row is the truth, a Celery message only rings the doorbell.
+
+    It shares its id with the job it stands for and is deleted when the job ends. See `tenants.work`.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        DELAYED = "delayed"
+        RUNNING = "running"
+        DEAD = "dead"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    queue = models.CharField(max_length=32)
+    state = models.CharField(max_length=8, choices=State, default=State.QUEUED, db_default=State.QUEUED)
+    attempt = models.PositiveSmallIntegerField(default=0, db_default=0)
+    available_at = models.DateTimeField(db_default=Now())
+    lease_until = models.DateTimeField(null=True)
+    worker = models.CharField(max_length=100, default="", db_default="")
+    reason = models.TextField(default="", db_default="")
+
+    definer_may = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+    class Meta:
+        constraints = [TenantOwned(name="tenants_work_owned")]
+        indexes = [
+            models.Index(
+                fields=["queue", "tenant", "available_at"],
+                name="tenants_work_queued",
+                condition=models.Q(state="queued"),
+            ),
+            models.Index(
+                fields=["queue", "lease_until"], name="tenants_work_leases", condition=models.Q(state="running")
+            ),
+            models.Index(
+                fields=["queue", "available_at"], name="tenants_work_later", condition=models.Q(state="delayed")
+            ),
+        ]
+
+
+class Lane(TenantModel):
+    """A tenant's place in one queue: how many of its units run, and when it was served last."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    queue = models.CharField(max_length=32)
+    weight = models.PositiveSmallIntegerField(default=1, db_default=1)
+    running = models.IntegerField(default=0, db_default=0)
+    served_at = models.DateTimeField(db_default=Now())
+
+    definer_may = ("SELECT", "INSERT", "UPDATE")
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="tenants_lane_owned"),
+            models.UniqueConstraint(fields=["queue", "tenant"], name="tenants_lane_once"),
+        ]

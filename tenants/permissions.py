@@ -1,0 +1,37 @@
+"""Who may do what: the scopes of keys and the permissions of roles, as one table each."""
+
+#: What an API key may be allowed. `*` in a request for a new key is not a thing: a key names what it needs.
+KEY_SCOPES = frozenset(
+    {
+        "inference",  # chat completions, embeddings, models
+        "files.read",
+        "files.write",
+        "vector_stores.read",  # search included
+        "vector_stores.write",
+        "usage.read",  # finance: usage and costs
+        "keys.write",  # issue and revoke keys
+    }
+)
+
+#: What each role may do in the admin: `<object>.<view|change>`.
+ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
+    "viewer": frozenset({"documents.view", "usage.view", "models.view"}),
+    "finance": frozenset({"usage.view", "budgets.view", "audit.view"}),
+    "developer": frozenset(
+        {"documents.view", "documents.change", "keys.view", "keys.change", "usage.view", "budgets.view", "models.view"}
+    ),
+    "admin": frozenset(
+        {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
+        | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view", "settings.view"}
+    ),
+    "owner": frozenset(
+        {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
+        | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view"}
+        | {"settings.view", "settings.change"}
+    ),
+}
+
+
+def role_may(role: str | None, permission: str) -> bool:
+    """Whether `role` (None: not a member) holds `permission`."""
+    return permission in ROLE_PERMISSIONS.get(role or "", frozenset())

@@ -1,0 +1,98 @@
+"""Tenants come and go: creating, suspending, resuming. Other apps hang their own defaults on a new tenant."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from .audit import Actor, record
+from .errors import AtriumError, NotFound
+from .ids import uuid7
+from .models import Tenant
+from .scope import acting_for, tenant_scope
+
+#: Called inside a new tenant's scope with (tenant, options): each app adds what a tenant starts with (a plan, grants).
+#: `config` wires them, so that this app knows nothing of those above it.
+NewTenantHook = Callable[[Tenant, dict[str, Any]], None]
+_hooks: list[NewTenantHook] = []
+
+
+class SlugTaken(AtriumError):
+    """Another tenant has this slug."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "slug_taken"
+
+
+def on_new_tenant(hook: NewTenantHook) -> None:
+    """Register what an app adds to a new tenant, in the transaction that creates it."""
+    if hook not in _hooks:
+        _hooks.append(hook)
+
+
+def create_tenant(
+    *,
+    slug: str,
+    name: str,
+    by: Actor,
+    currency: str = "USD",
+    external_id: str | None = None,
+    content_retention_days: int = 30,
+    options: dict[str, Any] | None = None,
+) -> Tenant:
+    """Create a tenant and what every app adds to one, all or nothing.
+
+    Args:
+        options: for the apps' hooks, such as `{"plan": "team"}`.
+
+    Raises:
+        SlugTaken: the slug is another's.
+    """
+    tenant = Tenant(
+        id=uuid7(),
+        slug=slug,
+        name=name,
+        currency=currency,
+        external_id=external_id,
+        content_retention_days=content_retention_days,
+    )
+    with acting_for(tenant.id), tenant_scope():
+        if tenant_by_slug(slug) is not None:
+            raise SlugTaken(f"The slug '{slug}' is taken.", param="slug")
+        tenant.save(force_insert=True)
+        record(by=by, action="tenant.created", target=tenant, changes={"slug": slug, "name": name})
+        for hook in _hooks:
+            hook(tenant, options or {})
+    return tenant
+
+
+def set_status(*, tenant: Tenant, status: Tenant.Status, by: Actor) -> Tenant:
+    """Suspend or resume a tenant; its keys follow within `API_KEY_CACHE_SECONDS`."""
+    with acting_for(tenant.id), tenant_scope():
+        before = Tenant.objects.select_for_update().get(id=tenant.id)
+        if before.status != status:
+            record(by=by, action="tenant.status_changed", target=tenant, changes={"status": [before.status, status]})
+            before.status = status
+            before.save(update_fields=["status"])
+    return before
+
+
+def tenant_by_slug(slug: str) -> UUID | None:
+    """The id of the tenant with this slug, or None; asks a pinned function, so it needs no scope."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tenant_by_slug(%s)", [slug])
+        return cursor.fetchone()[0]
+
+
+def require_tenant(slug: str) -> UUID:
+    """The id of the tenant with this slug.
+
+    Raises:
+        NotFound: there is none.
+    """
+    tenant_id = tenant_by_slug(slug)
+    if tenant_id is None:
+        raise NotFound(f"No tenant '{slug}'.")
+    return tenant_id

@@ -1,0 +1,118 @@
+"""Row-level security as Django constraints, so that migrations carry it.
+
+`TenantOwned` turns a table's primary key into `(tenant_id, id)` and installs its policies under FORCE ROW LEVEL
+SECURITY; `TenantForeignKey` emits the composite foreign key of a `ForeignKey(db_constraint=False)`, so that no row
+can point into another tenant (plain foreign keys bypass row-level security).
+
+Each role has exactly one policy. The app's has no default: without a scope `current_setting` raises.
+"""
+
+from typing import Any
+
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Statement, Table
+from django.db.models import BaseConstraint, Model
+
+from .database_roles import APP, DEFINER, OWNER, STAFF
+
+TENANT_SETTING = "current_setting('app.tenant_id')::uuid"
+
+
+class _DeferredConstraint(BaseConstraint):
+    """A constraint whose statements run after its table exists, in CREATE TABLE as well as by AddConstraint."""
+
+    def constraint_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Queue the statements behind CREATE TABLE; nothing stands inside it."""
+        schema_editor.deferred_sql.append(self.create_sql(model, schema_editor))
+
+    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        raise NotImplementedError
+
+    def validate(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to check in Python: the database decides."""
+
+    def _statement(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor, template: str) -> Statement:
+        return Statement(template, table=Table(model._meta.db_table, schema_editor.quote_name))
+
+
+class TenantOwned(_DeferredConstraint):
+    """The table belongs to tenants: composite key and one policy a role.
+
+    Args:
+        key: the column that holds the tenant's id (`id` on the tenant table itself, whose key stays as it is).
+    """
+
+    def __init__(self, *, name: str, key: str = "tenant_id", violation_error_message: str | None = None) -> None:
+        super().__init__(name=name, violation_error_message=violation_error_message)
+        self.key = key
+
+    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        """Key, FORCE ROW LEVEL SECURITY and the four policies."""
+        table = model._meta.db_table
+        statements = []
+        if self.key == "tenant_id":
+            statements.append(f'ALTER TABLE %(table)s DROP CONSTRAINT "{table}_pkey"')
+            statements.append(f'ALTER TABLE %(table)s ADD CONSTRAINT "{table}_pkey" PRIMARY KEY (tenant_id, id)')
+        statements += [
+            "ALTER TABLE %(table)s ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE %(table)s FORCE ROW LEVEL SECURITY",
+            f"CREATE POLICY tenant ON %(table)s TO {APP} USING ({self.key} = {TENANT_SETTING})",
+            *(f"CREATE POLICY {role} ON %(table)s TO {role} USING (true)" for role in (OWNER, STAFF, DEFINER)),
+        ]
+        return self._statement(model, schema_editor, ";\n".join(statements))
+
+    def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        """Drop the policies; without one, FORCE leaves the table readable by nobody."""
+        drops = [f"DROP POLICY {policy} ON %(table)s" for policy in ("tenant", OWNER, STAFF, DEFINER)]
+        return self._statement(model, schema_editor, ";\n".join(drops))
+
+    def deconstruct(self) -> tuple[str, Any, dict[str, Any]]:
+        """For migrations."""
+        path, args, kwargs = super().deconstruct()
+        if self.key != "tenant_id":
+            kwargs["key"] = self.key
+        return path, args, kwargs
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TenantOwned) and (self.name, self.key) == (other.name, other.key)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.key))
+
+
+class TenantForeignKey(_DeferredConstraint):
+    """`(tenant_id, <field>_id)` references `(tenant_id, id)` of the field's target; checked at commit.
+
+    Args:
+        field: the name of a `ForeignKey(db_constraint=False)` of the model.
+    """
+
+    def __init__(self, *, name: str, field: str, violation_error_message: str | None = None) -> None:
+        super().__init__(name=name, violation_error_message=violation_error_message)
+        self.field = field
+
+    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        """The deferrable composite foreign key."""
+        column = model._meta.get_field(self.field).column  # type: ignore[union-attr]
+        target = model._meta.get_field(self.field).related_model._meta.db_table  # type: ignore[union-attr]
+        return self._statement(
+            model,
+            schema_editor,
+            f'ALTER TABLE %(table)s ADD CONSTRAINT "{self.name}" FOREIGN KEY (tenant_id, "{column}") '
+            f'REFERENCES "{target}" (tenant_id, id) DEFERRABLE INITIALLY DEFERRED',
+        )
+
+    def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+        """Drop the foreign key."""
+        return self._statement(model, schema_editor, f'ALTER TABLE %(table)s DROP CONSTRAINT "{self.name}"')
+
+    def deconstruct(self) -> tuple[str, Any, dict[str, Any]]:
+        """For migrations."""
+        path, args, kwargs = super().deconstruct()
+        return path, args, {**kwargs, "field": self.field}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TenantForeignKey) and (self.name, self.field) == (other.name, other.field)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.field))

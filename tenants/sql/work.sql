@@ -1,0 +1,136 @@
+-- The queue of claimed work. Everything here runs in one short transaction and can run twice.
+
+-- Put a unit of work on a queue, in the transaction that writes its job. Runs as the caller, inside its scope.
+CREATE OR REPLACE FUNCTION enqueue_work(p_tenant uuid, p_id uuid, p_queue text, p_weight int DEFAULT 1)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tenants_lane (tenant_id, id, queue, weight) VALUES (p_tenant, uuidv7(), p_queue, p_weight)
+        ON CONFLICT (queue, tenant_id) DO UPDATE SET weight = p_weight WHERE tenants_lane.weight <> p_weight;
+    INSERT INTO tenants_work (tenant_id, id, queue) VALUES (p_tenant, p_id, p_queue);
+END $$;
+
+-- Claim the next unit: of the tenants with work waiting, the one with the fewest running for its weight, then the one
+-- served longest ago; of its units the oldest. Returns ids only; the caller opens the scope of the tenant returned.
+CREATE OR REPLACE FUNCTION claim_work(p_queue text, p_worker text, p_lease interval)
+RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_tenant uuid;
+    v_waiting uuid[];
+BEGIN
+    FOR v_try IN 1..20 LOOP
+        -- A loose index scan: one probe for each tenant with work waiting, however many rows it has queued.
+        WITH RECURSIVE waiting AS (
+            (SELECT w.tenant_id FROM tenants_work w
+              WHERE w.queue = p_queue AND w.state = 'queued' ORDER BY w.tenant_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT w.tenant_id FROM tenants_work w
+                     WHERE w.queue = p_queue AND w.state = 'queued' AND w.tenant_id > waiting.tenant_id
+                     ORDER BY w.tenant_id LIMIT 1)
+              FROM waiting WHERE waiting.tenant_id IS NOT NULL)
+        SELECT array_agg(waiting.tenant_id) FROM waiting WHERE waiting.tenant_id IS NOT NULL INTO v_waiting;
+        IF v_waiting IS NULL THEN
+            RETURN;
+        END IF;
+        IF v_try % 2 = 1 THEN
+            SELECT l.tenant_id INTO v_tenant FROM tenants_lane l
+             WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
+             ORDER BY l.running::float8 / l.weight, l.served_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+        ELSE
+            -- Every waiting tenant's lane is locked by a commit under way: wait for one rather than leave work behind.
+            SELECT l.tenant_id INTO v_tenant FROM tenants_lane l
+             WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
+             ORDER BY l.running::float8 / l.weight, l.served_at LIMIT 1 FOR UPDATE;
+        END IF;
+        CONTINUE WHEN v_tenant IS NULL;
+        RETURN QUERY
+            UPDATE tenants_work w
+               SET state = 'running', attempt = w.attempt + 1, lease_until = clock_timestamp() + p_lease,
+                   worker = p_worker
+             WHERE w.tenant_id = v_tenant AND w.id = (
+                   SELECT q.id FROM tenants_work q
+                    WHERE q.queue = p_queue AND q.tenant_id = v_tenant AND q.state = 'queued'
+                    ORDER BY q.available_at, q.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+            RETURNING w.tenant_id, w.id, w.attempt::smallint;
+        IF FOUND THEN
+            UPDATE tenants_lane l SET running = l.running + 1, served_at = clock_timestamp()
+             WHERE l.queue = p_queue AND l.tenant_id = v_tenant;
+            RETURN;
+        END IF;
+    END LOOP;
+END $$;
+
+-- Leave the queue: done. False where the lease was lost to another attempt; the caller then writes nothing.
+CREATE OR REPLACE FUNCTION finish_work(p_tenant uuid, p_id uuid, p_attempt int)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue text;
+BEGIN
+    DELETE FROM tenants_work w
+     WHERE w.tenant_id = p_tenant AND w.id = p_id AND w.attempt = p_attempt AND w.state = 'running'
+    RETURNING w.queue INTO v_queue;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE tenants_lane l SET running = greatest(l.running - 1, 0) WHERE l.queue = v_queue AND l.tenant_id = p_tenant;
+    RETURN true;
+END $$;
+
+-- Give a claimed unit back, to be claimed again after a delay, or for ever ('dead') with the reason.
+CREATE OR REPLACE FUNCTION return_work(p_tenant uuid, p_id uuid, p_attempt int, p_state text, p_delay interval, p_reason text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue text;
+BEGIN
+    UPDATE tenants_work w
+       SET state = p_state, available_at = clock_timestamp() + p_delay, lease_until = NULL, reason = p_reason
+     WHERE w.tenant_id = p_tenant AND w.id = p_id AND w.attempt = p_attempt AND w.state = 'running'
+    RETURNING w.queue INTO v_queue;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE tenants_lane l SET running = greatest(l.running - 1, 0) WHERE l.queue = v_queue AND l.tenant_id = p_tenant;
+    RETURN true;
+END $$;
+
+-- Renew the leases of what a worker runs; returns the ids that are still its own.
+CREATE OR REPLACE FUNCTION renew_work(p_worker text, p_ids uuid[], p_lease interval)
+RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    UPDATE tenants_work w SET lease_until = clock_timestamp() + p_lease
+     WHERE w.id = ANY (p_ids) AND w.worker = p_worker AND w.state = 'running'
+    RETURNING w.id
+$$;
+
+-- Units whose lease ran out: their worker died. Ids only; the queue's owner decides what becomes of each.
+CREATE OR REPLACE FUNCTION expired_work(p_queue text, p_limit int)
+RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT w.tenant_id, w.id, w.attempt::smallint FROM tenants_work w
+     WHERE w.queue = p_queue AND w.state = 'running' AND w.lease_until < clock_timestamp()
+     ORDER BY w.lease_until LIMIT p_limit
+$$;
+
+-- Delayed units whose time has come are queued again, drifted lane counters set right; returns what the queue holds.
+CREATE OR REPLACE FUNCTION tend_queue(p_queue text)
+RETURNS TABLE (queued bigint, running bigint, dead bigint, oldest_seconds float8)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    UPDATE tenants_work w SET state = 'queued'
+     WHERE w.queue = p_queue AND w.state = 'delayed' AND w.available_at <= clock_timestamp();
+    UPDATE tenants_lane l SET running = actual.n
+      FROM (SELECT k.tenant_id, count(w.id) AS n FROM tenants_lane k
+              LEFT JOIN tenants_work w ON w.tenant_id = k.tenant_id AND w.queue = k.queue AND w.state = 'running'
+             WHERE k.queue = p_queue AND k.running <> 0 GROUP BY k.tenant_id) actual
+     WHERE l.queue = p_queue AND l.tenant_id = actual.tenant_id AND l.running <> actual.n;
+    RETURN QUERY SELECT * FROM queue_depth(p_queue);
+END $$;
+
+-- What a queue holds, over all tenants: counts and the age of the oldest waiting unit.
+CREATE OR REPLACE FUNCTION queue_depth(p_queue text)
+RETURNS TABLE (queued bigint, running bigint, dead bigint, oldest_seconds float8)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT count(*) FILTER (WHERE w.state IN ('queued', 'delayed')), count(*) FILTER (WHERE w.state = 'running'),
+           count(*) FILTER (WHERE w.state = 'dead'),
+           coalesce(extract(epoch FROM clock_timestamp() - min(w.available_at) FILTER (WHERE w.state = 'queued')), 0)::float8
+      FROM tenants_work w WHERE w.queue = p_queue
+$$;

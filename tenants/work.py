@@ -1,0 +1,97 @@
+"""Claimed work: the Python side of `sql/work.sql`.
+
+The row is the truth, a Celery message only a doorbell. `claim()` decides fairly between tenants and returns ids; the
+runner then acts for that tenant. Every function is one round trip and can run twice without harm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+
+GENERATION = "generation"
+INGESTION = "ingestion"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A unit of work held under a lease. `attempt` fences what is written: a later attempt makes this one's void."""
+
+    tenant_id: UUID
+    id: UUID
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What a queue holds over all tenants; `oldest_seconds` is how long the oldest waiting unit has waited."""
+
+    queued: int
+    running: int
+    dead: int
+    oldest_seconds: float
+
+
+def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    connection = connections["default"]
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return list(cursor.fetchall())
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def enqueue(tenant_id: UUID, work_id: UUID, queue: str, *, weight: int = 1) -> None:
+    """Put a unit on `queue`, in the transaction that writes its job."""
+    _rows("SELECT enqueue_work(%s, %s, %s, %s)", [tenant_id, work_id, queue, weight])
+
+
+def claim(queue: str, *, worker: str, lease: timedelta) -> Claim | None:
+    """The next unit by fairness between tenants, or None when nothing waits."""
+    rows = _rows("SELECT * FROM claim_work(%s, %s, %s)", [queue, worker, lease])
+    return Claim(*rows[0]) if rows else None
+
+
+def finish(claim: Claim) -> bool:
+    """Leave the queue; False where the lease was lost, and then nothing else may be written for it."""
+    return bool(_rows("SELECT finish_work(%s, %s, %s)", [claim.tenant_id, claim.id, claim.attempt])[0][0])
+
+
+def retry(claim: Claim, *, delay: timedelta, reason: str) -> bool:
+    """Give the unit back, to be claimed again after `delay`; False where the lease was lost."""
+    return _return(claim, "delayed" if delay else "queued", delay, reason)
+
+
+def bury(claim: Claim, *, reason: str) -> bool:
+    """Dead-letter the unit: nobody claims it again; False where the lease was lost."""
+    return _return(claim, "dead", timedelta(), reason)
+
+
+def _return(claim: Claim, state: str, delay: timedelta, reason: str) -> bool:
+    parameters = [claim.tenant_id, claim.id, claim.attempt, state, delay, reason]
+    return bool(_rows("SELECT return_work(%s, %s, %s, %s, %s, %s)", parameters)[0][0])
+
+
+def renew(worker: str, ids: Sequence[UUID], *, lease: timedelta) -> set[UUID]:
+    """Renew the leases of `ids`; returns those that are still this worker's."""
+    return {row[0] for row in _rows("SELECT * FROM renew_work(%s, %s, %s)", [worker, list(ids), lease])}
+
+
+def expired(queue: str, *, limit: int = 100) -> list[Claim]:
+    """Units whose worker died (their lease ran out). The queue's owner decides what becomes of each."""
+    return [Claim(*row) for row in _rows("SELECT * FROM expired_work(%s, %s)", [queue, limit])]
+
+
+def tend(queue: str) -> Depth:
+    """Wake delayed units whose time has come, set drifted counters right, and say what the queue holds."""
+    return Depth(*_rows("SELECT * FROM tend_queue(%s)", [queue])[0])
+
+
+def depth(queue: str) -> Depth:
+    """What the queue holds, for metrics."""
+    return Depth(*_rows("SELECT * FROM queue_depth(%s)", [queue])[0])

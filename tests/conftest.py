@@ -1,0 +1,74 @@
+"""The fixed cast: acme and globex, two tenants with a key each, made by the domain functions an operator uses."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import connections
+from rest_framework.test import APIClient
+
+from tenants.api_keys import issue
+from tenants.audit import COMMAND_LINE
+from tenants.authentication import forget_verified_keys
+from tenants.models import Tenant
+from tenants.permissions import KEY_SCOPES
+from tenants.registry import create_tenant
+from tenants.scope import acting_for
+
+
+@dataclass(frozen=True)
+class Member:
+    """A tenant and a key of it that may do everything."""
+
+    tenant: Tenant
+    key: str
+
+    @property
+    def client(self) -> APIClient:
+        """A REST client that sends the key."""
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {self.key}")
+        return client
+
+
+def make_member(slug: str) -> Member:
+    tenant = create_tenant(slug=slug, name=slug.title(), by=COMMAND_LINE)
+    with acting_for(tenant.id):
+        _, key = issue(name="all", scopes=sorted(KEY_SCOPES), by=COMMAND_LINE)
+    return Member(tenant, key)
+
+
+@pytest.fixture(autouse=True)
+def _no_remembered_keys() -> Iterator[None]:
+    forget_verified_keys()
+    yield
+    forget_verified_keys()
+
+
+@pytest.fixture
+def acme(db: None) -> Member:
+    return make_member("acme")
+
+
+@pytest.fixture
+def globex(db: None) -> Member:
+    return make_member("globex")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use the database name all three aliases: the owner makes it, the app and staff work in it."""
+    for item in items:
+        if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.django_db(databases=["default", "owner", "staff"]))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """pytest-django's set-up; at the end the pools give up their connections, or the database could not be dropped."""
+    yield
+    with django_db_blocker.unblock():
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            connection.close_pool()

@@ -1,0 +1,40 @@
+"""pytest plugin: the session's own PostgreSQL and Redis, started before Django reads its settings.
+
+Loaded by `-p tests.services` (pyproject). Under xdist the controller starts them and the workers inherit the
+addresses. A session has its own folder under `var/`, so two sessions do not meet.
+"""
+
+import os
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parent.parent
+_stack = ExitStack()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Start both services unless the environment names them already."""
+    if os.environ.get("DATABASE_URL"):
+        return
+    from config.bootstrap import bootstrap
+    from config.services import embedded
+
+    var = _ROOT / "var" / f"test-{os.getpid()}"
+    _stack.callback(shutil.rmtree, var, ignore_errors=True)
+    services = _stack.enter_context(embedded(var))
+    bootstrap(services.database_url("postgres", "postgres"), passwords={}, tests=True)
+    os.environ["ATRIUM_VAR"] = str(var)
+    os.environ["DATABASE_URL"] = services.database_url("atrium_app")
+    os.environ["OWNER_DATABASE_URL"] = services.database_url("atrium_owner")
+    os.environ["STAFF_DATABASE_URL"] = services.database_url("atrium_staff")
+    os.environ["SUPERUSER_DATABASE_URL"] = services.database_url("postgres")
+    os.environ["REDIS_URL"] = services.redis_url
+
+
+def pytest_unconfigure() -> None:
+    """Stop what this session started."""
+    _stack.close()
