@@ -8,7 +8,6 @@ tried again; one that fails for a reason of the file raises UnreadableFile and m
 """
 
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -17,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,27 +97,10 @@ def parse(data: bytes, filename: str, limits: Limits | None = None) -> ParsedDoc
     return ParsedDocument(
         # Postgres refuses NUL; a space in its place keeps every offset.
         text=text.replace("\x00", " "),
-        pages=_page_spans(text, answer["pages"]),
+        pages=tuple(PageSpan(*span) for span in answer["pages"]),
         title=(answer["title"] or "").replace("\x00", " ").strip() or None,
         mime_type=answer["mime_type"],
     )
-
-
-def _page_spans(text: str, boundaries: list[list[int]]) -> tuple[PageSpan, ...]:
-    """xberg counts UTF-8 bytes; we count characters."""
-    if not boundaries:
-        return ()
-    # Byte offset of each 4096th character, so that a book's pages do not each encode the book.
-    step = 4096
-    sizes = (len(text[at : at + step].encode()) for at in range(0, len(text), step))
-    marks = [0, *itertools.accumulate(sizes)]
-
-    def characters(byte_offset: int) -> int:
-        block = min(bisect_right(marks, byte_offset) - 1, len(marks) - 2)
-        rest = text[block * step : (block + 1) * step].encode()[: byte_offset - marks[block]]
-        return block * step + len(rest.decode(errors="ignore"))
-
-    return tuple(PageSpan(number, characters(start), characters(end)) for number, start, end in boundaries)
 
 
 def _ask(data: bytes, filename: str, limits: Limits) -> dict[str, Any]:

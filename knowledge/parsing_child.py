@@ -110,15 +110,28 @@ def _parse(data: bytes, request: dict[str, Any]) -> dict[str, Any]:
     mime_type = file_types.detect(data, request["filename"])
     if mime_type in _OFFICE:
         file_types.check_archive(data, max_unpacked_bytes=request["unpacked_bytes"])
+    if mime_type == PDF and b"%%EOF" not in data[-4096:]:
+        raise file_types.corrupt()  # cut off: a parser would mend it and silently lose the rest
     document = _extract(data, mime_type)
-    pages = document.metadata.pages
-    boundaries = pages.boundaries or [] if pages and mime_type in _PAGED else []
     return {
         "text": document.content,
         "title": document.metadata.title or _html_title(data, mime_type),
         "mime_type": mime_type,
-        "pages": [[page.page_number, page.byte_start, page.byte_end] for page in boundaries],
+        "pages": _page_spans(document.content, document.pages or [] if mime_type in _PAGED else []),
     }
+
+
+def _page_spans(text: str, pages: list[Any]) -> list[tuple[int, int, int]]:
+    """(number, start, end) in characters, by looking each page up: xberg's own boundaries drift by what it trims."""
+    spans, cursor = [], 0
+    for page in pages:
+        content = page.content.strip()
+        start = text.find(content, cursor)
+        end = start + len(content)
+        # A page that reads differently on its own takes what lies before the next one that is found.
+        spans.append((page.page_number, start, end) if start >= 0 else (page.page_number, cursor, cursor))
+        cursor = max(cursor, end)
+    return spans
 
 
 def _html_title(data: bytes, mime_type: str) -> str | None:

@@ -46,7 +46,7 @@ def test_html_keeps_structure_and_drops_scripts_styles_and_images() -> None:
     document = parse(HTML, "page.html")
     assert document.title == "Opening & closing"
     assert document.text.startswith("# Harbour\n\nThe lights are **green**.")
-    assert "| Anna | 4 |" in document.text
+    assert "| Anna | 4     |" in document.text
     assert not any(word in document.text for word in ("alert", "color", "evil.example"))
 
 
@@ -104,7 +104,7 @@ REFUSED = {
     "encrypted.pdf": (office_files.pdf(["Secret."], trailer=PASSWORD), INVALID_FILE, "password"),
     "encrypted.docx": (OLE + "EncryptedPackage".encode("utf-16-le"), INVALID_FILE, "password"),
     "old.doc": (OLE, UNSUPPORTED_FILE, "before 2007"),
-    "truncated.pdf": (office_files.pdf(["One.", "Two."])[:500], INVALID_FILE, "damaged"),
+    "truncated.pdf": (office_files.pdf(["One.", "Two."])[:-40], INVALID_FILE, "damaged"),
     "truncated.docx": (office_files.docx([("Text.", None)])[:-60], INVALID_FILE, "damaged"),
     "text.pdf": (b"no pdf at all", INVALID_FILE, "not a PDF"),
     "scan.pdf": (office_files.pdf([""]), INVALID_FILE, "No text"),
