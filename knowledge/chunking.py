@@ -28,6 +28,7 @@ PASSAGE_TOKENS = 240
 
 _BLOCK_CHARACTERS = 200  # about 45 tokens of English: fine enough to fill a chunk, coarse enough to be a sentence
 _BLOCK_TOKENS = 100  # scripts with a token per character are cut again, so that a block fits the smallest chunk
+_SLICE_CHARACTERS = 8192
 _TOKENISED_AT_ONCE = 4096  # blocks; bounds the memory of the encodings
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _PARAGRAPH_END = re.compile(r"\n\r?\n\s*\Z")
@@ -140,7 +141,8 @@ class _Section:
 
 
 def _sections(document: ParsedDocument) -> Iterator[_Section]:
-    text, start, path = document.text, 0, ()
+    text, start = document.text, 0
+    path: tuple[tuple[int, str], ...] = ()
     headings = _headings(text) if document.mime_type != PLAIN else iter(())
     for offset, level, title in headings:
         if offset > start:
@@ -174,9 +176,10 @@ def _title(rest: str) -> str:
 def _blocks(text: str, sections: Sequence[_Section], tokenizer: Tokenizer) -> list[Span]:
     splitter = TextSplitter(_BLOCK_CHARACTERS, trim=False)
     spans = [
-        (section.start + at, section.start + at + len(part))
+        (start + at, start + at + len(part))
         for section in sections
-        for at, part in splitter.chunk_indices(text[section.start : section.end])
+        for start, end in _slices(text, section.start, section.end)
+        for at, part in splitter.chunk_indices(text[start:end])
     ]
     blocks: list[Span] = []
     for at in range(0, len(spans), _TOKENISED_AT_ONCE):
@@ -184,6 +187,16 @@ def _blocks(text: str, sections: Sequence[_Section], tokenizer: Tokenizer) -> li
         for (start, end), tokens in zip(slab, _count(text, slab, tokenizer), strict=True):
             blocks += [Span(start, end, tokens)] if tokens <= _BLOCK_TOKENS else _halves(text, start, end, tokenizer)
     return blocks
+
+
+def _slices(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """`text[start:end]` in bounded pieces, cut at white space: the splitter is quadratic on text without paragraphs."""
+    while end - start > _SLICE_CHARACTERS:
+        limit = start + _SLICE_CHARACTERS
+        cut = text.rfind("\n", start, limit) + 1 or text.rfind(" ", start, limit) + 1 or limit
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 def _count(text: str, spans: Sequence[tuple[int, int]], tokenizer: Tokenizer) -> list[int]:

@@ -133,7 +133,7 @@ def _send(connection: socket.socket, data: bytes, deadline: float) -> None:
 
 
 def _receive(connection: socket.socket, deadline: float) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     while True:
         connection.settimeout(max(0.01, deadline - time.monotonic()))
         try:
