@@ -1,0 +1,75 @@
+"""Plans: which one a tenant is on, what a new tenant starts with, and the limits a caller meets."""
+
+import time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from tenants.api_keys import Caller
+from tenants.audit import Actor, record
+from tenants.errors import InvalidRequest
+from tenants.models import Tenant
+from tenants.scope import current_tenant, tenant_scope
+
+from .limits import Level, Rates
+from .models import Budget, Plan, Subscription
+
+DEFAULT_PLAN = "standard"
+_REMEMBER_SECONDS = 3.0
+_remembered: dict[UUID, tuple[Plan, float]] = {}
+
+
+def subscribe(tenant: Tenant, options: dict[str, Any]) -> None:
+    """New-tenant hook: put the tenant on `options["plan"]` (the default plan's slug where missing), with its budget.
+
+    Raises:
+        InvalidRequest: no such plan.
+    """
+    slug = options.get("plan") or DEFAULT_PLAN
+    plan = Plan.objects.filter(slug=slug).first()
+    if plan is None:
+        known = ", ".join(Plan.objects.order_by("slug").values_list("slug", flat=True))
+        raise InvalidRequest(f"No plan '{slug}'. Known: {known}.", param="plan")
+    Subscription.objects.create(tenant_id=tenant.id, plan=plan)
+    if plan.monthly_budget is not None:
+        Budget.objects.create(tenant_id=tenant.id, name="monthly", limit=plan.monthly_budget, currency=tenant.currency)
+
+
+def current_plan() -> Plan:
+    """The current tenant's plan, remembered for a few seconds in each process."""
+    tenant_id = current_tenant()
+    found = _remembered.get(tenant_id)
+    if found and found[1] > time.monotonic():
+        return found[0]
+    with tenant_scope():
+        plan = Subscription.objects.select_related("plan").get().plan
+    _remembered[tenant_id] = (plan, time.monotonic() + _REMEMBER_SECONDS)
+    return plan
+
+
+def levels_for(caller: Caller, plan: Plan) -> list[Level]:
+    """The levels that a call must pass: the key (its own limits, else the plan's) and the tenant (the plan's)."""
+    of_plan = Rates(plan.requests_per_minute, plan.tokens_per_minute, plan.concurrent_calls)
+    of_key = Rates(
+        _either(caller.requests_per_minute, of_plan.requests_per_minute),
+        _either(caller.tokens_per_minute, of_plan.tokens_per_minute),
+        _either(caller.concurrent_calls, of_plan.concurrent_calls),
+    )
+    return [Level("key", caller.key_id, of_key), Level("tenant", caller.tenant_id, of_plan)]
+
+
+def _either(own: int | None, of_plan: int) -> int:
+    return of_plan if own is None else own
+
+
+def set_budget(*, name: str, limit: Decimal, currency: str, by: Actor, key_id: UUID | None = None) -> Budget:
+    """Create or change the current tenant's budget of this name."""
+    with tenant_scope() as tenant_id:
+        budget = Budget.objects.select_for_update().filter(name=name).first()
+        before = budget.limit if budget else None
+        if budget is None:
+            budget = Budget(tenant_id=tenant_id, name=name, key_id=key_id, currency=currency)
+        budget.limit = limit
+        budget.save()
+        record(by=by, action="budget.set", target=budget, changes={"limit": [str(before), str(limit)]})
+    return budget

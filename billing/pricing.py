@@ -1,0 +1,72 @@
+"""Which price holds: a contract's before the plan's before the list's, the newest that is valid at the moment."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from tenants.errors import AtriumError
+from tenants.scope import tenant_scope
+
+from .models import Price, PriceBase, Subscription, TenantPrice
+
+
+class UnpricedModel(AtriumError):
+    """A model has no price for a meter it needs: refused at configuration, never priced at zero."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "unpriced_model"
+
+
+@dataclass(frozen=True)
+class UnitPrice:
+    """`amount` buys `per` units of `meter` on `model`."""
+
+    id: UUID
+    model: str
+    meter: str
+    amount: Decimal
+    per: int
+
+    def cost(self, quantity: int) -> Decimal:
+        """What `quantity` units cost, unrounded."""
+        return self.amount * quantity / self.per
+
+    def as_json(self) -> dict[str, Any]:
+        """For the reservation, which keeps the prices it was taken at."""
+        return {
+            "id": str(self.id), "model": self.model, "meter": self.meter, "amount": str(self.amount), "per": self.per,
+        }  # fmt: skip
+
+
+Quote = Mapping[tuple[str, str], UnitPrice]
+
+
+def quote(*, needs: Iterable[tuple[str, str]], currency: str, now: datetime) -> Quote:
+    """The current tenant's prices in force at `now`: (model, meter) → price.
+
+    Args:
+        needs: the (model, meter) pairs that must have one.
+
+    Raises:
+        UnpricedModel: one has none in this currency.
+    """
+    wanted = set(needs)
+    valid = Q(model__in={model for model, _ in wanted}, currency=currency, valid_from__lte=now)
+    with tenant_scope():
+        plan_id = Subscription.objects.values_list("plan_id", flat=True).first()
+        rows: list[PriceBase] = [
+            *Price.objects.filter(valid, plan=None).order_by("valid_from"),
+            *Price.objects.filter(valid, plan_id=plan_id, plan__isnull=False).order_by("valid_from"),
+            *TenantPrice.objects.filter(valid).order_by("valid_from"),
+        ]
+    # Later rows win: list, then plan, then contract, each from the oldest to the newest.
+    found = {(row.model, row.meter): UnitPrice(row.pk, row.model, row.meter, row.amount, row.per) for row in rows}
+    if missing := sorted(f"{model} {meter}" for model, meter in wanted - found.keys()):
+        raise UnpricedModel(f"No price in {currency} for {', '.join(missing)}. Add one before using the model.")
+    return {need: found[need] for need in wanted}

@@ -1,0 +1,186 @@
+"""Reserve before spending, settle once: the Python side of `sql/reservations.sql`.
+
+Both are one round trip inside the caller's scope, so a caller can share the transaction with the rows that the money
+is for. Overspending is impossible: the hold is taken by a conditional update on every budget above the caller.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, connection
+
+from tenants.errors import AtriumError
+from tenants.scope import acting_for, tenant_scope
+
+from .models import Budget, BudgetAccount, Reservation
+from .pricing import Quote
+
+
+class BudgetExhausted(AtriumError):
+    """The budget is spent: trying again does not help before it resets, so the SDK is told not to."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, detail: dict[str, Any]) -> None:
+        super().__init__(
+            f"Budget '{detail['budget']}' is exhausted: {detail['spent']} of {detail['limit']} {detail['currency']} spent, "
+            f"this call needs up to {detail['needed']}. It resets on {detail['resets_at']}; ask an admin to raise it.",
+            data={"budget": detail},
+            headers={"x-should-retry": "false"},
+        )
+
+
+class BudgetHeld(AtriumError):
+    """Not spent, but held by calls under way; what they leave over is free again when they end."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "budget_held"
+
+    def __init__(self, detail: dict[str, Any]) -> None:
+        super().__init__(
+            f"Budget '{detail['budget']}' has {detail['held']} of {detail['limit']} {detail['currency']} held by calls under "
+            f"way. Try again when they end, or ask for fewer max_tokens.",
+            data={"budget": detail},
+            headers={"retry-after": "1"},
+        )
+
+
+@dataclass(frozen=True)
+class UsageLine:
+    """What one attempt used: `quantity` units of `meter` on `model`."""
+
+    model: str
+    meter: str
+    quantity: int
+    attempt: int = 1
+
+
+def lines_json(lines: Iterable[UsageLine]) -> str:
+    """Usage lines as `settle_spend` reads them; empty ones are left out."""
+    return json.dumps([asdict(line) for line in lines if line.quantity])
+
+
+def prices_json(quote: Quote) -> str:
+    """A quote as `reserve_spend` keeps it."""
+    return json.dumps([price.as_json() for price in quote.values()])
+
+
+def budget_error(error: DatabaseError) -> AtriumError | None:
+    """The refusal inside a database error of `reserve_spend`; None where it is another error."""
+    cause = error.__cause__
+    if getattr(cause, "sqlstate", None) != "AT429":
+        return None
+    detail = json.loads(cause.diag.message_detail)  # type: ignore[union-attr]
+    spent_out = Decimal(str(detail["spent"])) + Decimal(str(detail["needed"])) > Decimal(str(detail["limit"]))
+    detail = {name: str(value) for name, value in detail.items()}
+    return BudgetExhausted(detail) if spent_out else BudgetHeld(detail)
+
+
+def reserve(
+    *,
+    reservation_id: UUID,
+    request_id: UUID,
+    key_id: UUID | None,
+    operation: str,
+    hold: Decimal,
+    currency: str,
+    quote: Quote,
+    lease: timedelta,
+    hold_min: Decimal | None = None,
+    end_user: str = "",
+) -> Decimal:
+    """Hold `hold` (at least `hold_min`; all of it by default) on every budget above the caller; returns the hold.
+
+    Raises:
+        BudgetExhausted: a budget is spent (429, not to be retried).
+        BudgetHeld: a budget is held by calls under way (429, retry).
+    """
+    with tenant_scope() as tenant_id:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT reserve_spend(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    [tenant_id, reservation_id, request_id, key_id, operation, end_user]
+                    + [hold if hold_min is None else hold_min, hold, currency, prices_json(quote), lease],
+                )
+                return Decimal(cursor.fetchone()[0])
+        except DatabaseError as error:
+            refusal = budget_error(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+
+
+def dispatched(reservation_id: UUID) -> None:
+    """Note that a provider is about to be called: should the worker die now, the call counts as made."""
+    with tenant_scope() as tenant_id, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE billing_reservation SET dispatched_at = clock_timestamp() WHERE tenant_id = %s AND id = %s",
+            [tenant_id, reservation_id],
+        )
+
+
+def settle(reservation_id: UUID, lines: Sequence[UsageLine]) -> Decimal | None:
+    """Write the ledger, charge the budgets, release the rest; returns the cost, None where it was settled before."""
+    return _end(reservation_id, Reservation.State.SETTLED, lines_json(lines))
+
+
+def release(reservation_id: UUID) -> None:
+    """Give the hold back: nothing was used."""
+    _end(reservation_id, Reservation.State.RELEASED, "[]")
+
+
+def charge_unknown(reservation_id: UUID) -> None:
+    """The worker died after dispatch: charge the hold and mark it for reconciliation with the provider's bill."""
+    _end(reservation_id, Reservation.State.UNKNOWN, "[]")
+
+
+def _end(reservation_id: UUID, state: str, lines: str) -> Decimal | None:
+    with tenant_scope() as tenant_id, connection.cursor() as cursor:
+        cursor.execute("SELECT settle_spend(%s, %s, %s, %s)", [tenant_id, reservation_id, state, lines])
+        return cursor.fetchone()[0]
+
+
+def settle_expired(*, limit: int = 100) -> int:
+    """End reservations whose lease ran out: never dispatched, released; dispatched, charged as unknown."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM expired_reservations(%s)", [limit])
+        found = cursor.fetchall()
+    for tenant_id, reservation_id, was_dispatched in found:
+        with acting_for(tenant_id):
+            (charge_unknown if was_dispatched else release)(reservation_id)
+    return len(found)
+
+
+@dataclass(frozen=True)
+class BudgetState:
+    """A budget and its current month."""
+
+    budget: Budget
+    spent: Decimal
+    held: Decimal
+
+    @property
+    def left(self) -> Decimal:
+        """What can still be reserved."""
+        return self.budget.limit - self.spent - self.held
+
+
+def budget_states(*, period_start: Any) -> list[BudgetState]:
+    """The current tenant's budgets with the month that starts on `period_start` (a date)."""
+    with tenant_scope():
+        accounts = {account.budget_id: account for account in BudgetAccount.objects.filter(period_start=period_start)}
+        return [
+            BudgetState(budget, accounts[budget.id].spent, accounts[budget.id].held)
+            if budget.id in accounts
+            else BudgetState(budget, Decimal(0), Decimal(0))
+            for budget in Budget.objects.order_by("id")
+        ]

@@ -1,0 +1,113 @@
+-- Money is reserved before it is spent. Each function is one round trip; the hot rows (budget accounts) come last.
+
+-- Hold up to p_hold on every budget above the caller, at least p_hold_min, all or nothing; returns the hold.
+-- The least that some budget has left clamps it. Raises AT429 with the budget in DETAIL where that is below p_hold_min.
+CREATE OR REPLACE FUNCTION reserve_spend(
+    p_tenant uuid, p_id uuid, p_request uuid, p_key uuid, p_operation text, p_end_user text,
+    p_hold_min numeric, p_hold numeric, p_currency text, p_prices jsonb, p_lease interval)
+RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    v_period date := date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date;
+    v_hold numeric := p_hold;
+    v_accounts uuid[] := '{}';
+    v_budgets int;
+    v_account record;
+    v_tight record;
+BEGIN
+    SELECT count(*) INTO v_budgets FROM billing_budget b
+     WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = p_key);
+    IF v_budgets > 0 THEN
+        FOR v_try IN 1..2 LOOP
+            v_accounts := '{}';
+            -- Always in this order, so that two admissions cannot wait for each other; the tenant's row, the hottest, last.
+            FOR v_account IN
+                SELECT a.id, b.id AS budget_id, b.name, b.limit, a.spent, a.held, b.limit - a.spent - a.held AS left_over
+                  FROM billing_budgetaccount a JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
+                 WHERE a.tenant_id = p_tenant AND a.period_start = v_period AND (b.key_id IS NULL OR b.key_id = p_key)
+                 ORDER BY b.key_id NULLS LAST, b.id FOR UPDATE OF a
+            LOOP
+                v_accounts := v_accounts || v_account.id;
+                IF v_account.left_over < v_hold THEN
+                    v_hold := v_account.left_over;
+                    v_tight := v_account;
+                END IF;
+            END LOOP;
+            EXIT WHEN cardinality(v_accounts) = v_budgets;
+            INSERT INTO billing_budgetaccount (tenant_id, id, budget_id, period_start)
+                SELECT p_tenant, uuidv7(), b.id, v_period FROM billing_budget b
+                 WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = p_key)
+                ON CONFLICT (tenant_id, budget_id, period_start) DO NOTHING;
+        END LOOP;
+        IF v_hold < p_hold_min THEN
+            RAISE EXCEPTION 'budget exhausted' USING ERRCODE = 'AT429', DETAIL = jsonb_build_object(
+                'budget_id', v_tight.budget_id, 'budget', v_tight.name, 'limit', v_tight.limit, 'spent', v_tight.spent,
+                'held', v_tight.held, 'needed', p_hold_min, 'currency', p_currency,
+                'resets_at', (v_period + interval '1 month')::date)::text;
+        END IF;
+        UPDATE billing_budgetaccount a SET held = a.held + v_hold WHERE a.tenant_id = p_tenant AND a.id = ANY (v_accounts);
+    END IF;
+    INSERT INTO billing_reservation (
+        tenant_id, id, request_id, key_id, operation, end_user, hold, currency, prices, accounts, period_start, expires_at)
+    VALUES (p_tenant, p_id, p_request, p_key, p_operation, p_end_user, v_hold, p_currency, p_prices,
+            to_jsonb(v_accounts), v_period, clock_timestamp() + p_lease);
+    RETURN v_hold;
+END $$;
+
+-- Settle once: ledger rows at the prices of the reservation, the cost to the budgets, the rest released.
+-- p_lines: [{model, meter, quantity, attempt}]. Costs are exact, rounded once a line to 12 digits, and never exceed the
+-- hold: what is above goes to the line's variance, which the platform bears. Returns the cost; null if settled before.
+CREATE OR REPLACE FUNCTION settle_spend(p_tenant uuid, p_id uuid, p_state text, p_lines jsonb)
+RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    r billing_reservation;
+    v_charged numeric;
+    v_unpriced text;
+BEGIN
+    UPDATE billing_reservation SET state = p_state, settled_at = clock_timestamp()
+     WHERE tenant_id = p_tenant AND id = p_id AND state = 'open' RETURNING * INTO r;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF p_state = 'unknown' THEN
+        INSERT INTO billing_usagerecord (tenant_id, id, reservation_id, request_id, attempt, operation, model, meter, quantity,
+                unit_price, per, cost, currency, key_id, end_user, period_start)
+            VALUES (p_tenant, uuidv7(), r.id, r.request_id, 1, r.operation, r.prices -> 0 ->> 'model', 'unreconciled', 1,
+                r.hold, 1, r.hold, r.currency, r.key_id, r.end_user, r.period_start);
+        v_charged := r.hold;
+    ELSE
+        SELECT string_agg(l.model || ' ' || l.meter, ', ') INTO v_unpriced
+          FROM jsonb_to_recordset(p_lines) AS l (model text, meter text)
+         WHERE NOT EXISTS (SELECT 1 FROM jsonb_to_recordset(r.prices) AS p (model text, meter text)
+                            WHERE p.model = l.model AND p.meter = l.meter);
+        IF v_unpriced IS NOT NULL THEN
+            RAISE EXCEPTION 'no price was reserved for %', v_unpriced;
+        END IF;
+        WITH priced AS (
+            SELECT l.*, p.id AS price_id, p.amount, p.per, round(l.quantity * p.amount / p.per, 12) AS full_cost,
+                   row_number() OVER () AS n
+              FROM jsonb_to_recordset(p_lines) AS l (model text, meter text, quantity bigint, attempt int)
+              JOIN jsonb_to_recordset(r.prices) AS p (model text, meter text, id uuid, amount numeric, per int)
+                ON p.model = l.model AND p.meter = l.meter),
+        charged AS (
+            SELECT priced.*, greatest(0, least(full_cost,
+                   r.hold - (sum(full_cost) OVER (ORDER BY n) - full_cost))) AS cost FROM priced),
+        written AS (
+            INSERT INTO billing_usagerecord (tenant_id, id, reservation_id, request_id, attempt, operation, model, meter,
+                    quantity, price_id, unit_price, per, cost, variance, currency, key_id, end_user, period_start)
+                SELECT p_tenant, uuidv7(), r.id, r.request_id, attempt, r.operation, model, meter, quantity, price_id,
+                       amount, per, cost, full_cost - cost, r.currency, r.key_id, r.end_user, r.period_start FROM charged
+            RETURNING cost)
+        SELECT coalesce(sum(cost), 0) INTO v_charged FROM written;
+    END IF;
+    UPDATE billing_budgetaccount a SET held = a.held - r.hold, spent = a.spent + v_charged
+     WHERE a.tenant_id = p_tenant AND a.id IN (SELECT value::uuid FROM jsonb_array_elements_text(r.accounts));
+    RETURN v_charged;
+END $$;
+
+-- Reservations whose lease ran out, with whether the provider was called. Ids only.
+CREATE OR REPLACE FUNCTION expired_reservations(p_limit int)
+RETURNS TABLE (tenant_id uuid, id uuid, dispatched boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT r.tenant_id, r.id, r.dispatched_at IS NOT NULL FROM billing_reservation r
+     WHERE r.state = 'open' AND r.expires_at < clock_timestamp() ORDER BY r.expires_at LIMIT p_limit
+$$;
