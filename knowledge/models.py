@@ -1,0 +1,217 @@
+"""What it knows: files, vector stores, what is attached to them, and what search reads.
+
+A store file's chunks, embeddings and terms appear in the transaction that completes it and vanish in the one that
+detaches it, so a search never sees half a document.
+"""
+
+from django.db import models
+from django.db.models.functions import Now
+from pgvector.django import HalfVectorField, SparseVectorField
+
+from tenants.managers import TenantModel
+from tenants.models import Tenant
+from tenants.row_security import TenantForeignKey, TenantOwned
+
+#: Terms are hashed into this many places (28 bits); see `sql/terms.sql`.
+TERM_SPACE = 2**28
+
+
+class Space(TenantModel):
+    """An embedding model at a version: vectors are comparable within one, and have its dimensions."""
+
+    name = models.CharField(max_length=200, help_text="model@version")
+    dimensions = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_space_owned"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="knowledge_space_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class File(TenantModel):
+    """An uploaded file. Its bytes lie in the object store under `storage_key`."""
+
+    class Status(models.TextChoices):
+        UPLOADED = "uploaded"
+        PROCESSED = "processed"
+        ERROR = "error"
+
+    purpose = models.CharField(max_length=32)
+    filename = models.CharField(max_length=255)
+    bytes = models.BigIntegerField()
+    mime_type = models.CharField(max_length=127)
+    sha256 = models.CharField(max_length=64)
+    storage_key = models.CharField(max_length=255)
+    status = models.CharField(max_length=16, choices=Status, default=Status.UPLOADED)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [TenantOwned(name="knowledge_file_owned")]
+        indexes = [models.Index(fields=["tenant", "sha256"], name="knowledge_file_content")]
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class VectorStore(TenantModel):
+    """Files that are searched together. The counters move in the transactions that complete and detach files."""
+
+    name = models.CharField(max_length=256, blank=True)
+    description = models.CharField(max_length=512, blank=True, default="")
+    metadata = models.JSONField(default=dict, blank=True)
+    embedding_model = models.CharField(max_length=200, help_text="The model whose price embedding has.")
+    space = models.ForeignKey(Space, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    expires_after_days = models.PositiveSmallIntegerField(null=True, blank=True)
+    last_active_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    revision = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="Grows whenever what a search finds may change."
+    )
+    chunk_count = models.PositiveBigIntegerField(default=0, db_default=0)
+    term_count = models.PositiveBigIntegerField(default=0, db_default=0, help_text="The sum of its chunks' lengths.")
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_vectorstore_owned"),
+            TenantForeignKey(name="knowledge_vectorstore_space", field="space"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or str(self.id)
+
+
+class VectorStoreFile(TenantModel):
+    """A file attached to a store, and how far its ingestion is. Its unit of work has the same id."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        PARSING = "parsing"
+        CHUNKING = "chunking"
+        EMBEDDING = "embedding"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    store = models.ForeignKey(
+        VectorStore, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="attachments"
+    )
+    file = models.ForeignKey(
+        File, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="attachments"
+    )
+    attributes = models.JSONField(default=dict, blank=True)
+    chunking = models.JSONField(help_text="{max_chunk_size_tokens, chunk_overlap_tokens}")
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
+    percent = models.PositiveSmallIntegerField(default=0)
+    error_code = models.CharField(max_length=32, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    chunk_count = models.PositiveIntegerField(default=0)
+    usage_bytes = models.PositiveBigIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Runs that count towards the cap.")
+    claim = models.PositiveIntegerField(default=0, help_text="The attempt of the claim that may write: the fence.")
+    key_id = models.UUIDField(null=True, help_text="The API key that attached it; its budget pays.")
+    reservation_id = models.UUIDField(null=True, help_text="The hold of the run under way.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_vectorstorefile_owned"),
+            TenantForeignKey(name="knowledge_vectorstorefile_store", field="store"),
+            TenantForeignKey(name="knowledge_vectorstorefile_file", field="file"),
+            models.UniqueConstraint(fields=["tenant", "store", "file"], name="knowledge_vectorstorefile_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file")]
+
+    def __str__(self) -> str:
+        return f"{self.file_id} in {self.store_id}: {self.state}"
+
+
+class Chunk(TenantModel):
+    """A piece of a document: `document[start:end]` in characters, `page` and `heading` where it begins."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    store_file = models.ForeignKey(
+        VectorStoreFile, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="chunks"
+    )
+    ordinal = models.PositiveIntegerField()
+    text = models.TextField()
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    page = models.PositiveIntegerField(null=True)
+    heading = models.TextField(null=True)
+    tokens = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_chunk_owned"),
+            TenantForeignKey(name="knowledge_chunk_store_file", field="store_file"),
+            models.UniqueConstraint(fields=["tenant", "store_file", "ordinal"], name="knowledge_chunk_once"),
+        ]
+
+
+class Embedding(TenantModel):
+    """A vector of a chunk in a space; `passage` numbers them where the model sees less than a chunk holds.
+
+    List-partitioned by tenant (design.md, Vectors): tenants share the default partition until one gets its own.
+    `store_id` and `store_file_id` repeat the chunk's, so that the scan needs no join.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    space = models.ForeignKey(Space, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    chunk = models.ForeignKey(Chunk, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    passage = models.PositiveSmallIntegerField()
+    store_id = models.UUIDField()
+    store_file_id = models.UUIDField()
+    embedding = HalfVectorField()
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_embedding_owned"),
+            TenantForeignKey(name="knowledge_embedding_chunk", field="chunk"),
+            TenantForeignKey(name="knowledge_embedding_space", field="space"),
+            models.UniqueConstraint(
+                fields=["tenant", "chunk", "space", "passage"], name="knowledge_embedding_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "space", "store_id", "store_file_id"], name="knowledge_embedding_scan")
+        ]
+
+
+class ChunkTerms(TenantModel):
+    """A chunk for the lexical scan: of each term its BM25 weight but for the term's rarity, which the query brings."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    chunk = models.ForeignKey(Chunk, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    store_id = models.UUIDField()
+    store_file_id = models.UUIDField()
+    weights = SparseVectorField(dimensions=TERM_SPACE)
+    length = models.PositiveIntegerField(help_text="Terms with repetition, without stop words.")
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_chunkterms_owned"),
+            TenantForeignKey(name="knowledge_chunkterms_chunk", field="chunk"),
+            models.UniqueConstraint(fields=["tenant", "chunk"], name="knowledge_chunkterms_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "store_id", "store_file_id"], name="knowledge_chunkterms_scan")]
+
+
+class StoreTerm(TenantModel):
+    """In how many chunks of a store a term occurs. Terms are kept as hashes: no vocabulary to read."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    store_id = models.UUIDField()
+    term = models.IntegerField()
+    chunks = models.IntegerField()
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_storeterm_owned"),
+            models.UniqueConstraint(fields=["tenant", "store_id", "term"], name="knowledge_storeterm_once"),
+        ]
