@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import redis
 import redis.asyncio
 
 from tenants.errors import AtriumError
@@ -26,6 +25,11 @@ local function level_of(key, limit)
   local state = redis.call('HMGET', key, 'v', 't')
   if not state[1] then return limit end
   return math.min(limit, tonumber(state[1]) + (now - tonumber(state[2])) * limit / 60000)
+end
+-- Kept until the bucket is full again, however deep in debt a refused estimate or a negative refund left it.
+local function keep(key, level, limit)
+  redis.call('HSET', key, 'v', tostring(level), 't', now)
+  redis.call('PEXPIRE', key, math.ceil((limit - level) * 60000 / limit) + 60000)
 end
 local out, levels = {}, #KEYS / 3
 for i = 0, levels - 1 do
@@ -46,14 +50,12 @@ local answer = {'ok'}
 for i = 0, levels - 1 do
   local rpm, tpm, calls = tonumber(ARGV[4 + i * 3]), tonumber(ARGV[5 + i * 3]), tonumber(ARGV[6 + i * 3])
   local r, t = out[1 + i * 2] - 1, out[2 + i * 2] - tokens
-  if rpm > 0 then
-    redis.call('HSET', KEYS[1 + i * 3], 'v', tostring(r), 't', now); redis.call('PEXPIRE', KEYS[1 + i * 3], 120000)
-  end
-  if tpm > 0 then
-    redis.call('HSET', KEYS[2 + i * 3], 'v', tostring(t), 't', now); redis.call('PEXPIRE', KEYS[2 + i * 3], 600000)
-  end
+  if rpm > 0 then keep(KEYS[1 + i * 3], r, rpm) end
+  if tpm > 0 then keep(KEYS[2 + i * 3], t, tpm) end
   if calls > 0 then
-    redis.call('ZADD', KEYS[3 + i * 3], now + lease, id); redis.call('PEXPIRE', KEYS[3 + i * 3], lease)
+    redis.call('ZADD', KEYS[3 + i * 3], now + lease, id)
+    -- A short lease must not end the set under a longer one.
+    if redis.call('PTTL', KEYS[3 + i * 3]) < lease then redis.call('PEXPIRE', KEYS[3 + i * 3], lease) end
   end
   answer[#answer + 1] = tostring(r); answer[#answer + 1] = tostring(t)
 end
@@ -101,7 +103,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Admission:
-    """What was taken, to be given back by `release_arguments`, and the rate-limit headers of the answer."""
+    """What was taken, to be given back at the end, and the rate-limit headers of the answer."""
 
     headers: dict[str, str]
 
@@ -120,12 +122,11 @@ def _duration(milliseconds: float) -> str:
 
 
 class Limiter:
-    """Admits and releases calls; one for each event loop (`admit`) or process (`release`)."""
+    """Admits and releases calls; one for each event loop."""
 
-    def __init__(self, client: "redis.asyncio.Redis | redis.Redis") -> None:
+    def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
         self._admit = client.register_script(_ADMIT)
-        self._release = client.register_script(_RELEASE)
 
     async def admit(
         self, *, tenant_id: UUID, call_id: UUID, tokens: int, levels: Sequence[Level], lease_ms: int
@@ -146,16 +147,23 @@ class Limiter:
             raise _refusal(answer, levels)
         return Admission(_headers([float(value) for value in answer[1:]], levels))
 
-    def release(
-        self, *, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level], client: Any = None
-    ) -> None:
-        """End the call's concurrent place and give `refund` tokens back (negative: take more). Can be pipelined."""
-        keys, limits = [], []
-        for level in levels:
-            prefix = _prefix(tenant_id, level)
-            keys += [f"{prefix}:tpm", f"{prefix}:calls"]
-            limits.append(level.rates.tokens_per_minute)
-        self._release(keys=keys, args=[call_id.hex, refund, *limits], client=client)
+    async def release(self, *, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level]) -> None:
+        """End the call's concurrent place and give `refund` tokens back."""
+        arguments = release_arguments(tenant_id=tenant_id, call_id=call_id, refund=refund, levels=levels)
+        await self._client.eval(*arguments)  # type: ignore[misc]
+
+
+def release_arguments(*, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level]) -> list[Any]:
+    """What EVAL needs to end a call's concurrent place and give `refund` tokens back (negative: take more).
+
+    For a worker, which sends it in the pipeline of its last message.
+    """
+    keys, limits = [], []
+    for level in levels:
+        prefix = _prefix(tenant_id, level)
+        keys += [f"{prefix}:tpm", f"{prefix}:calls"]
+        limits.append(level.rates.tokens_per_minute)
+    return [_RELEASE, len(keys), *keys, call_id.hex, refund, *limits]
 
 
 def _refusal(answer: list[Any], levels: Sequence[Level]) -> RateLimited:

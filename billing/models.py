@@ -125,6 +125,7 @@ class Budget(TenantModel):
     class Meta:
         constraints = [
             TenantOwned(name="billing_budget_owned"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="billing_budget_name"),
             models.CheckConstraint(condition=models.Q(limit__gte=0), name="billing_budget_not_negative"),
         ]
 

@@ -7,14 +7,15 @@ from uuid import UUID
 
 from tenants.api_keys import Caller
 from tenants.audit import Actor, record
-from tenants.errors import InvalidRequest
-from tenants.models import Tenant
+from tenants.errors import AtriumError, InvalidRequest
+from tenants.models import ApiKey, Tenant
 from tenants.scope import current_tenant, tenant_scope
 
 from .limits import Level, Rates
 from .models import Budget, Plan, Subscription
 
 DEFAULT_PLAN = "standard"
+_LARGEST = Decimal(10) ** 12
 _REMEMBER_SECONDS = 3.0
 _remembered: dict[UUID, tuple[Plan, float]] = {}
 
@@ -62,14 +63,39 @@ def _either(own: int | None, of_plan: int) -> int:
     return of_plan if own is None else own
 
 
+class BudgetConflict(AtriumError):
+    """The name belongs to a budget of another key, or of the whole tenant."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "budget_conflict"
+
+
 def set_budget(*, name: str, limit: Decimal, currency: str, by: Actor, key_id: UUID | None = None) -> Budget:
-    """Create or change the current tenant's budget of this name."""
+    """Create or change the current tenant's budget of this name.
+
+    Args:
+        limit: per calendar month (UTC), in `currency`, which is the tenant's.
+        key_id: the one key that it limits; all of the tenant's where missing.
+
+    Raises:
+        InvalidRequest: an amount that cannot be kept, another currency than the tenant's, or no such key.
+        BudgetConflict: the name belongs to a budget of something else.
+    """
+    if not limit.is_finite() or not 0 <= limit < _LARGEST or limit != round(limit, 12):
+        raise InvalidRequest("Invalid 'limit': an amount from 0 with at most 12 digits after the point.", param="limit")
     with tenant_scope() as tenant_id:
-        budget = Budget.objects.select_for_update().filter(name=name).first()
-        before = budget.limit if budget else None
-        if budget is None:
-            budget = Budget(tenant_id=tenant_id, name=name, key_id=key_id, currency=currency)
-        budget.limit = limit
-        budget.save()
-        record(by=by, action="budget.set", target=budget, changes={"limit": [str(before), str(limit)]})
+        if currency != Tenant.objects.get(id=tenant_id).currency:
+            raise InvalidRequest(f"This tenant is not billed in {currency}.", param="currency")
+        if key_id is not None and not ApiKey.objects.filter(id=key_id).exists():
+            raise InvalidRequest("No such API key.", param="api_key_id")
+        budget, created = Budget.objects.select_for_update().get_or_create(
+            tenant_id=tenant_id, name=name, defaults={"key_id": key_id, "currency": currency, "limit": limit}
+        )
+        if budget.key_id != key_id:
+            raise BudgetConflict(f"Budget '{name}' limits something else. Use another name.", param="name")
+        before, budget.limit = budget.limit, limit
+        budget.save(update_fields=["limit"])
+        changes = {"limit": [None if created else str(before), str(limit)]}
+        record(by=by, action="budget.set", target=budget, changes=changes)
     return budget

@@ -5,6 +5,7 @@ is for. Overspending is impossible: the hold is taken by a conditional update on
 """
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -13,12 +14,15 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection
+from django.db.models.functions import Now
 
 from tenants.errors import AtriumError
 from tenants.scope import acting_for, tenant_scope
 
 from .models import Budget, BudgetAccount, Reservation
 from .pricing import Quote
+
+logger = logging.getLogger(__name__)
 
 
 class BudgetExhausted(AtriumError):
@@ -46,11 +50,19 @@ class BudgetHeld(AtriumError):
 
     def __init__(self, detail: dict[str, Any]) -> None:
         super().__init__(
-            f"Budget '{detail['budget']}' has {detail['held']} of {detail['limit']} {detail['currency']} held by calls under "
-            f"way. Try again when they end, or ask for fewer max_tokens.",
+            f"Budget '{detail['budget']}' has {detail['held']} of {detail['limit']} {detail['currency']} held by calls "
+            f"under way. Try again when they end, or ask for fewer max_tokens.",
             data={"budget": detail},
             headers={"retry-after": "1"},
         )
+
+
+class HoldGone(AtriumError):
+    """The reservation ended before its call was made, by its lease or by another attempt."""
+
+    status = 503
+    type = "server_error"
+    code = "hold_gone"
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,12 @@ class UsageLine:
     meter: str
     quantity: int
     attempt: int = 1
+
+
+def plain(amount: Decimal) -> str:
+    """An amount for people and for JSON: every digit it has, no exponent, no trailing zeros below the cent."""
+    whole, _, fraction = f"{amount:f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def lines_json(lines: Iterable[UsageLine]) -> str:
@@ -78,9 +96,9 @@ def budget_error(error: DatabaseError) -> AtriumError | None:
     cause = error.__cause__
     if getattr(cause, "sqlstate", None) != "AT429":
         return None
-    detail = json.loads(cause.diag.message_detail)  # type: ignore[union-attr]
-    spent_out = Decimal(str(detail["spent"])) + Decimal(str(detail["needed"])) > Decimal(str(detail["limit"]))
-    detail = {name: str(value) for name, value in detail.items()}
+    detail = json.loads(cause.diag.message_detail, parse_float=Decimal, parse_int=Decimal)  # type: ignore[union-attr]
+    spent_out = detail["spent"] + detail["needed"] > detail["limit"]
+    detail = {name: plain(value) if isinstance(value, Decimal) else value for name, value in detail.items()}
     return BudgetExhausted(detail) if spent_out else BudgetHeld(detail)
 
 
@@ -108,9 +126,11 @@ def reserve(
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT reserve_spend(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                    [tenant_id, reservation_id, request_id, key_id, operation, end_user]
-                    + [hold if hold_min is None else hold_min, hold, currency, prices_json(quote), lease],
-                )
+                    [
+                        tenant_id, reservation_id, request_id, key_id, operation, end_user,
+                        hold if hold_min is None else hold_min, hold, currency, prices_json(quote), lease,
+                    ],
+                )  # fmt: skip
                 return Decimal(cursor.fetchone()[0])
         except DatabaseError as error:
             refusal = budget_error(error)
@@ -120,12 +140,15 @@ def reserve(
 
 
 def dispatched(reservation_id: UUID) -> None:
-    """Note that a provider is about to be called: should the worker die now, the call counts as made."""
-    with tenant_scope() as tenant_id, connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE billing_reservation SET dispatched_at = clock_timestamp() WHERE tenant_id = %s AND id = %s",
-            [tenant_id, reservation_id],
-        )
+    """Note that a provider is about to be called: should the worker die now, the call counts as made.
+
+    Raises:
+        HoldGone: the hold was released meanwhile; the call must not be made.
+    """
+    with tenant_scope():
+        held = Reservation.objects.filter(id=reservation_id, state=Reservation.State.OPEN)
+        if not held.update(dispatched_at=Now()):
+            raise HoldGone("The call waited so long that its hold on the budget has ended. Try again.")
 
 
 def settle(reservation_id: UUID, lines: Sequence[UsageLine]) -> Decimal | None:
@@ -150,14 +173,21 @@ def _end(reservation_id: UUID, state: str, lines: str) -> Decimal | None:
 
 
 def settle_expired(*, limit: int = 100) -> int:
-    """End reservations whose lease ran out: never dispatched, released; dispatched, charged as unknown."""
+    """End reservations whose lease ran out: never dispatched, released; dispatched, charged as unknown.
+
+    Returns how many it ended. One that cannot be ended is logged and does not keep the others waiting.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM expired_reservations(%s)", [limit])
+        cursor.execute("SELECT tenant_id, id FROM expired_reservations(%s)", [limit])
         found = cursor.fetchall()
-    for tenant_id, reservation_id, was_dispatched in found:
+    ended = 0
+    for tenant_id, reservation_id in found:
         with acting_for(tenant_id):
-            (charge_unknown if was_dispatched else release)(reservation_id)
-    return len(found)
+            try:
+                ended += _end(reservation_id, "expired", "[]") is not None
+            except DatabaseError:
+                logger.exception("reservation %s of tenant %s cannot be ended", reservation_id, tenant_id)
+    return ended
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The record is written in the transaction of the effect, so there is never one wi
 failed left neither and may be sent again. Same key, other body: 422; first one still at work: 409.
 """
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from hashlib import sha256
@@ -90,7 +91,8 @@ def idempotent(*, secret_fields: tuple[str, ...] = ()) -> Callable[[Callable[...
                 return create(self, request, *args, **kwargs)
             key = check_key(request.headers["Idempotency-Key"])
             caller = str(request.user.key_id)
-            body = orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)
+            # The standard library's: it takes every value that JSON can carry, integers beyond 64 bits included.
+            body = json.dumps(request.data, sort_keys=True).encode()
             mark = fingerprint(str(request.method).encode(), request.path.encode(), body)
             with tenant_scope() as tenant_id:
                 record = find(caller=caller, key=key, fingerprint=mark)

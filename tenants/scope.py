@@ -62,7 +62,8 @@ def acting_for(tenant_id: UUID) -> Iterator[None]:
 def tenant_scope() -> Iterator[UUID]:
     """A short transaction that sees the current tenant's rows only; yields the tenant's id.
 
-    Joins an open scope of the same tenant. Never hold one across a provider call or a stream.
+    Joins an open scope of the same tenant. Never hold one across a provider call or a stream. Inside it everybody works
+    as the app role, staff too: the scope is a transaction of that role, and a query of another would not be part of it.
 
     Raises:
         NoTenant: there is no current tenant.
@@ -70,18 +71,28 @@ def tenant_scope() -> Iterator[UUID]:
     """
     tenant = current_tenant()
     inside = _open_scope.get()
-    if inside is not None:
-        if inside != tenant:
-            raise OtherTenant("a scope for another tenant is open")
-        yield tenant
-        return
+    if inside is not None and inside != tenant:
+        raise OtherTenant("a scope for another tenant is open")
+    staff = _as_staff.set(False)
+    try:
+        if inside is not None:
+            yield tenant
+            return
+        with _open(tenant):
+            yield tenant
+    finally:
+        _as_staff.reset(staff)
+
+
+@contextmanager
+def _open(tenant: UUID) -> Iterator[None]:
     connection = connections["default"]
     nested = connection.in_atomic_block
     token = _open_scope.set(tenant)
     try:
         with transaction.atomic():
             _set_tenant(str(tenant))
-            yield tenant
+            yield
             if nested:
                 # A test's outer transaction goes on: what outlives the scope must raise again.
                 _set_tenant("")

@@ -8,12 +8,15 @@ CREATE OR REPLACE FUNCTION reserve_spend(
 RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
     v_period date := date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date;
-    v_hold numeric := p_hold;
+    v_hold numeric := round(p_hold, 12);
     v_accounts uuid[] := '{}';
     v_budgets int;
     v_account record;
     v_tight record;
 BEGIN
+    IF p_hold_min < 0 OR p_hold < p_hold_min THEN
+        RAISE EXCEPTION 'a hold of % cannot be at least %', p_hold, p_hold_min;
+    END IF;
     SELECT count(*) INTO v_budgets FROM billing_budget b
      WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = p_key);
     IF v_budgets > 0 THEN
@@ -21,11 +24,14 @@ BEGIN
             v_accounts := '{}';
             -- Always in this order, so that two admissions cannot wait for each other; the tenant's row, the hottest, last.
             FOR v_account IN
-                SELECT a.id, b.id AS budget_id, b.name, b.limit, a.spent, a.held, b.limit - a.spent - a.held AS left_over
+                SELECT a.id, b.id AS budget_id, b.name, b.currency, b.limit, a.spent, a.held, b.limit - a.spent - a.held AS left_over
                   FROM billing_budgetaccount a JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
                  WHERE a.tenant_id = p_tenant AND a.period_start = v_period AND (b.key_id IS NULL OR b.key_id = p_key)
                  ORDER BY b.key_id NULLS LAST, b.id FOR UPDATE OF a
             LOOP
+                IF v_account.currency <> p_currency THEN
+                    RAISE EXCEPTION 'budget % is in %, the call in %', v_account.budget_id, v_account.currency, p_currency;
+                END IF;
                 v_accounts := v_accounts || v_account.id;
                 IF v_account.left_over < v_hold THEN
                     v_hold := v_account.left_over;
@@ -36,6 +42,7 @@ BEGIN
             INSERT INTO billing_budgetaccount (tenant_id, id, budget_id, period_start)
                 SELECT p_tenant, uuidv7(), b.id, v_period FROM billing_budget b
                  WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = p_key)
+                 ORDER BY b.key_id NULLS LAST, b.id
                 ON CONFLICT (tenant_id, budget_id, period_start) DO NOTHING;
         END LOOP;
         IF v_hold < p_hold_min THEN
@@ -56,31 +63,44 @@ END $$;
 -- Settle once: ledger rows at the prices of the reservation, the cost to the budgets, the rest released.
 -- p_lines: [{model, meter, quantity, attempt}]. Costs are exact, rounded once a line to 12 digits, and never exceed the
 -- hold: what is above goes to the line's variance, which the platform bears. Returns the cost; null if settled before.
+-- p_state 'expired' (the sweep's): if the lease has run out, released where nothing was dispatched, else unknown.
+-- A ledger row stands in the month of its reservation, by occurred_at too: reports by time and budgets by month agree.
 CREATE OR REPLACE FUNCTION settle_spend(p_tenant uuid, p_id uuid, p_state text, p_lines jsonb)
 RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
     r billing_reservation;
     v_charged numeric;
-    v_unpriced text;
+    v_wrong text;
+    v_at timestamptz;
+    v_account uuid;
 BEGIN
-    UPDATE billing_reservation SET state = p_state, settled_at = clock_timestamp()
-     WHERE tenant_id = p_tenant AND id = p_id AND state = 'open' RETURNING * INTO r;
+    UPDATE billing_reservation
+       SET state = CASE WHEN p_state <> 'expired' THEN p_state WHEN dispatched_at IS NULL THEN 'released' ELSE 'unknown' END,
+           settled_at = clock_timestamp()
+     WHERE tenant_id = p_tenant AND id = p_id AND state = 'open'
+       AND (p_state <> 'expired' OR expires_at < clock_timestamp()) RETURNING * INTO r;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    IF p_state = 'unknown' THEN
+    v_at := least(clock_timestamp(), (r.period_start + interval '1 month') AT TIME ZONE 'utc' - interval '1 microsecond');
+    IF r.state = 'unknown' THEN
+        -- Several calls of one request may end so; the next free attempt keeps their rows apart.
         INSERT INTO billing_usagerecord (tenant_id, id, reservation_id, request_id, attempt, operation, model, meter, quantity,
-                unit_price, per, cost, currency, key_id, end_user, period_start)
-            VALUES (p_tenant, uuidv7(), r.id, r.request_id, 1, r.operation, r.prices -> 0 ->> 'model', 'unreconciled', 1,
-                r.hold, 1, r.hold, r.currency, r.key_id, r.end_user, r.period_start);
+                unit_price, per, cost, currency, key_id, end_user, period_start, occurred_at)
+            SELECT p_tenant, uuidv7(), r.id, r.request_id, coalesce(max(u.attempt), 0) + 1, r.operation,
+                   coalesce(r.prices -> 0 ->> 'model', 'unknown'), 'unreconciled', 1, r.hold, 1, r.hold, r.currency, r.key_id,
+                   r.end_user, r.period_start, v_at
+              FROM billing_usagerecord u
+             WHERE u.tenant_id = p_tenant AND u.request_id = r.request_id AND u.meter = 'unreconciled' AND u.corrects IS NULL;
         v_charged := r.hold;
     ELSE
-        SELECT string_agg(l.model || ' ' || l.meter, ', ') INTO v_unpriced
-          FROM jsonb_to_recordset(p_lines) AS l (model text, meter text)
+        SELECT string_agg(concat_ws(' ', l.model, l.meter, l.quantity), ', ') INTO v_wrong
+          FROM jsonb_to_recordset(p_lines) AS l (model text, meter text, quantity bigint)
          WHERE NOT EXISTS (SELECT 1 FROM jsonb_to_recordset(r.prices) AS p (model text, meter text)
-                            WHERE p.model = l.model AND p.meter = l.meter);
-        IF v_unpriced IS NOT NULL THEN
-            RAISE EXCEPTION 'no price was reserved for %', v_unpriced;
+                            WHERE p.model = l.model AND p.meter = l.meter)
+            OR l.quantity IS NULL OR l.quantity < 0;
+        IF v_wrong IS NOT NULL THEN
+            RAISE EXCEPTION 'no price was reserved for, or no quantity is: %', v_wrong;
         END IF;
         WITH priced AS (
             SELECT l.*, p.id AS price_id, p.amount, p.per, round(l.quantity * p.amount / p.per, 12) AS full_cost,
@@ -93,14 +113,17 @@ BEGIN
                    r.hold - (sum(full_cost) OVER (ORDER BY n) - full_cost))) AS cost FROM priced),
         written AS (
             INSERT INTO billing_usagerecord (tenant_id, id, reservation_id, request_id, attempt, operation, model, meter,
-                    quantity, price_id, unit_price, per, cost, variance, currency, key_id, end_user, period_start)
+                    quantity, price_id, unit_price, per, cost, variance, currency, key_id, end_user, period_start, occurred_at)
                 SELECT p_tenant, uuidv7(), r.id, r.request_id, attempt, r.operation, model, meter, quantity, price_id,
-                       amount, per, cost, full_cost - cost, r.currency, r.key_id, r.end_user, r.period_start FROM charged
+                       amount, per, cost, full_cost - cost, r.currency, r.key_id, r.end_user, r.period_start, v_at FROM charged
             RETURNING cost)
         SELECT coalesce(sum(cost), 0) INTO v_charged FROM written;
     END IF;
-    UPDATE billing_budgetaccount a SET held = a.held - r.hold, spent = a.spent + v_charged
-     WHERE a.tenant_id = p_tenant AND a.id IN (SELECT value::uuid FROM jsonb_array_elements_text(r.accounts));
+    -- In the order in which reserve_spend locked them, or the two could wait for each other.
+    FOR v_account IN SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) WITH ORDINALITY e ORDER BY e.ordinality LOOP
+        UPDATE billing_budgetaccount a SET held = a.held - r.hold, spent = a.spent + v_charged
+         WHERE a.tenant_id = p_tenant AND a.id = v_account;
+    END LOOP;
     RETURN v_charged;
 END $$;
 

@@ -1,0 +1,44 @@
+"""Stored credentials: encrypted with the newest of `FIELD_ENCRYPTION_KEYS`, readable under any of them."""
+
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.db import models
+
+
+class Undecryptable(ValueError):
+    """A stored value was encrypted under a key that is no longer on the list."""
+
+
+def _fernet() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.FIELD_ENCRYPTION_KEYS])
+
+
+def encrypt(text: str) -> str:
+    """`text` as a Fernet token; empty stays empty."""
+    return _fernet().encrypt(text.encode()).decode() if text else ""
+
+
+def decrypt(token: str) -> str:
+    """The text behind a token.
+
+    Raises:
+        Undecryptable: no key of the list opens it.
+    """
+    try:
+        return _fernet().decrypt(token.encode()).decode() if token else ""
+    except InvalidToken as error:
+        raise Undecryptable("a stored credential was encrypted under a key that is not in FIELD_ENCRYPTION_KEYS") from error
+
+
+class EncryptedTextField(models.TextField):
+    """A text column whose database value is a Fernet token."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Encrypt on the way in."""
+        return encrypt(value) if value is not None else None
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Decrypt on the way out."""
+        return decrypt(value) if value is not None else None
