@@ -188,6 +188,7 @@ CELERY: dict[str, Any] = {
     "worker_soft_shutdown_timeout": 20.0,
     "worker_enable_soft_shutdown_on_idle": False,
     "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "broker_connection_retry_on_startup": True,
     "broker_transport_options": {
@@ -204,6 +205,8 @@ CELERY: dict[str, Any] = {
 WORK_LEASE_SECONDS = env.float("WORK_LEASE_SECONDS", 15.0)
 #: The longest a model call may take, start to end.
 GENERATION_DEADLINE_SECONDS = env.float("GENERATION_DEADLINE_SECONDS", 300.0)
+#: Admissions of one web process that may wait for the database at once.
+GATEWAY_THREADS = env.int("GATEWAY_THREADS", 8)
 #: The longest silence of an upstream before it counts as hanging.
 UPSTREAM_READ_SECONDS = env.float("UPSTREAM_READ_SECONDS", 60.0)
 UPSTREAM_CONNECT_SECONDS = env.float("UPSTREAM_CONNECT_SECONDS", 5.0)
@@ -238,4 +241,5 @@ SPECTACULAR_SETTINGS = {
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOGGING_CONFIG = "config.logs.configure"
+LOGGING = {"configured in": "config.logs"}  # Django calls LOGGING_CONFIG only where this is not empty
 SENTRY_DSN = env.str("SENTRY_DSN", "")

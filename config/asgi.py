@@ -1,0 +1,32 @@
+"""ASGI: the hot path and Django, side by side in one process."""
+
+import os
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+_django = get_asgi_application()
+
+from inference.gateway import ENDPOINTS, Gateway  # noqa: E402  needs the apps that get_asgi_application() loads
+
+_gateway = Gateway()
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Dispatch: lifespan and the hot path are ours, all else is Django's."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in ENDPOINTS:
+        await _gateway(scope, receive, send)
+    else:
+        await _django(scope, receive, send)
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    await receive()
+    await _gateway.start()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await _gateway.stop()
+    await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,125 @@
+"""What a call may cost at most, from its body and the terms of its grant: the hold that admission takes.
+
+The worst case: every byte of the prompt a token, passages at their cap, every allowed output token of every choice.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from billing.models import Meter
+from tenants.errors import AtriumError, InvalidRequest
+
+from .catalogue import Terms
+from .metering import count_tokens
+from .prompting import message_bytes, passage_bound, question_of
+from .requests import ChatRequest, EmbeddingsRequest, parse
+
+#: An answer shorter than this is no use; a budget that cannot pay for it refuses the call.
+_MIN_USEFUL_TOKENS = 16
+#: What is taken from the tokens-per-minute limits before the answer's length is known, where the client set no limit.
+_EXPECTED_OUTPUT_TOKENS = 512
+
+
+class ContextLengthExceeded(AtriumError):
+    """The prompt and the answer asked for do not fit the model's context window."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "context_length_exceeded"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A validated request and what to reserve for it. Tokens are counts, holds are money in the tenant's currency.
+
+    `hold_min` is what the call cannot do without; `prompt_hold` the part of it that is not output.
+    """
+
+    request: bytes
+    stream: bool
+    end_user: str
+    estimated_tokens: int
+    output_limit: int
+    prompt_hold: Decimal
+    hold_min: Decimal
+    hold: Decimal
+
+
+def offer_chat(body: bytes, terms: Terms) -> Offer:
+    """The offer for a chat completion.
+
+    Raises:
+        InvalidRequest: naming the parameter at fault.
+        ContextLengthExceeded: too long a prompt.
+    """
+    request = parse(ChatRequest, body)
+    prompt_bytes = message_bytes(request)
+    choices = request.n or 1
+    limit = _output_limit(request, terms)
+    prompt_tokens = _check_context(request, prompt_bytes, limit if request.output_limit else _MIN_USEFUL_TOKENS, terms)
+    search_bound = passage_bound(request)
+    embedder = next(price for (_, meter), price in terms.prices.items() if meter == Meter.EMBEDDING_TOKENS)
+    prompt_hold = (prompt_bytes + search_bound) * terms.price(Meter.INPUT_TOKENS)
+    if search_bound:
+        prompt_hold += embedder.cost(len(question_of(request).encode()) + 2)
+    per_output = terms.price(Meter.OUTPUT_TOKENS) * choices
+    hold = prompt_hold + limit * per_output
+    expected = request.output_limit or min(limit, _EXPECTED_OUTPUT_TOKENS)
+    return Offer(
+        request=request.model_dump_json(exclude_none=True, exclude_defaults=True).encode(),
+        stream=request.stream,
+        end_user=request.end_user,
+        estimated_tokens=prompt_tokens + expected * choices,
+        output_limit=limit,
+        prompt_hold=prompt_hold,
+        # A limit the client set is what it wants; without one, a budget that is nearly spent shortens the answer.
+        hold_min=hold if request.output_limit else prompt_hold + min(limit, _MIN_USEFUL_TOKENS) * per_output,
+        hold=hold,
+    )
+
+
+def _output_limit(request: ChatRequest, terms: Terms) -> int:
+    asked = request.output_limit
+    if asked is not None and asked > terms.max_output_tokens:
+        param = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
+        raise InvalidRequest(
+            f"'{param}' is too large: {asked}. '{terms.alias}' answers with at most {terms.max_output_tokens} tokens.",
+            param=param,
+        )
+    return asked or terms.max_output_tokens
+
+
+def _check_context(request: ChatRequest, prompt_bytes: int, output: int, terms: Terms) -> int:
+    """The prompt's tokens, estimated. A prompt with fewer bytes than the window has tokens fits without counting."""
+    if prompt_bytes + output <= terms.context_window:
+        return prompt_bytes // 4 + 1
+    tokens = sum(count_tokens(message.text()) + 4 for message in request.messages)
+    if tokens + output > terms.context_window:
+        raise ContextLengthExceeded(
+            f"The context window of '{terms.alias}' is {terms.context_window} tokens; your messages have about {tokens} "
+            f"and the answer needs {output}. Shorten the messages or the answer.",
+            param="messages",
+        )
+    return tokens
+
+
+def offer_embeddings(body: bytes, terms: Terms) -> Offer:
+    """The offer for embeddings.
+
+    Raises:
+        InvalidRequest: naming the parameter at fault.
+    """
+    request = parse(EmbeddingsRequest, body)
+    texts = request.texts()
+    size = sum(len(text.encode()) + 2 for text in texts)
+    hold = size * terms.price(Meter.EMBEDDING_TOKENS)
+    return Offer(
+        request=request.model_dump_json(exclude_none=True).encode(),
+        stream=False,
+        end_user=request.end_user,
+        estimated_tokens=size // 4 + 1,
+        output_limit=0,
+        prompt_hold=hold,
+        hold_min=hold,
+        hold=hold,
+    )

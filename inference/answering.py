@@ -1,0 +1,232 @@
+"""One generation, from claim to ledger.
+
+    load → retrieve passages → build prompt → call provider (retry, fall back) → stream tokens → settle
+
+No transaction is open while a provider is called. Whatever happens, the call is settled once: what was produced is
+metered, the rest of the hold released, and the client gets an answer or an error in the right shape.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import redis
+import structlog
+
+from billing.limits import release_arguments
+from billing.models import Meter
+from tenants import work
+from tenants.errors import AtriumError, NotFound
+from tenants.ids import parse_public_id, public_id
+
+from . import generations, prompting, routing
+from .embedding import embeddings_json
+from .generations import Call, Outcome
+from .metering import CallMeter, estimate
+from .providers.base import Cancelled, ProviderError, TextProvider
+from .relay import Outbox
+from .requests import ChatRequest, EmbeddingsRequest, FileSearch
+from .running import RunningCall
+from .transcript import Transcript
+
+log = structlog.get_logger("atrium.generation")
+
+
+class UpstreamFailed(AtriumError):
+    """The model could not answer; `code` says why, in terms that do not change with the provider."""
+
+    def __init__(self, error: ProviderError) -> None:
+        headers = {"retry-after": str(max(1, round(error.retry_after)))} if error.retry_after else {}
+        super().__init__(error.message, param=error.param, headers=headers)
+        self.status = error.status
+        self.code = error.code
+        self.type = "invalid_request_error" if error.status == 400 else "server_error"
+
+
+class DeadlinePassed(AtriumError):
+    """The call took longer than the platform allows."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+@dataclass
+class Ending:
+    """How a call ended, and the last message to its client (see `relay`)."""
+
+    outcome: Outcome
+    kind: str
+    data: bytes
+    status: int = 200
+    headers: dict[str, str] | None = None
+
+    @classmethod
+    def failed(cls, error: AtriumError) -> "Ending":
+        """The client reads `error`."""
+        body = error.body()
+        return cls(Outcome("failed", error=body), "error", orjson.dumps(body), error.status, error.headers)
+
+
+def execute(call: Call, live: RunningCall, client: redis.Redis) -> None:
+    """Run a claimed generation to its end. Nothing is raised for what a provider or a client did."""
+    started = time.perf_counter()
+    meter = CallMeter(call)
+    ending = _run(call, live, Outbox(client, call.inbox, call.id), meter)
+    ending.outcome.lines = meter.lines
+    claim = work.Claim(call.tenant_id, call.id, call.attempt)
+    cost = generations.settle(claim, ending.outcome, retention_days=call.admitted.retention_days)
+    if cost is None:
+        log.warning("lease was lost; nothing written", generation_id=str(call.id))
+        return
+    _tell(call, ending, meter, client)
+    error = ending.outcome.error
+    log.info(
+        "generation",
+        tenant_id=str(call.tenant_id),
+        generation_id=str(call.id),
+        state=ending.outcome.state,
+        model=call.model,
+        code=error["error"]["code"] if error else None,
+        tokens=meter.tokens,
+        cost=str(cost),
+        ms=round((time.perf_counter() - started) * 1000, 1),
+    )
+
+
+def _run(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter) -> Ending:
+    try:
+        return _answer_chat(call, live, outbox, meter) if call.kind == "chat" else _answer_embeddings(call, meter)
+    except Cancelled:
+        if live.reason == "deadline":
+            return Ending.failed(DeadlinePassed("The call took too long and was broken off."))
+        return Ending(Outcome("cancelled"), "end", b"")
+    except ProviderError as error:
+        return Ending.failed(UpstreamFailed(error))
+    except AtriumError as error:
+        return Ending.failed(error)
+    except Exception:
+        log.exception("generation failed", generation_id=str(call.id))
+        return Ending.failed(AtriumError("The server had an error while processing your request."))
+
+
+def _tell(call: Call, ending: Ending, meter: CallMeter, client: redis.Redis) -> None:
+    """The last message and the end of the call's place among the limits, in one round trip."""
+    with client.pipeline(transaction=False) as pipe:
+        outbox = Outbox(client, call.inbox, call.id)
+        outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, client=pipe)
+        admitted = call.admitted
+        refund = admitted.estimated_tokens - meter.tokens
+        arguments = release_arguments(tenant_id=call.tenant_id, call_id=call.id, refund=refund, levels=admitted.levels)
+        pipe.eval(*arguments)
+        pipe.execute()
+
+
+def _answer_chat(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter) -> Ending:
+    request = ChatRequest.model_validate(call.request)
+    file_search = request.file_search()
+    passages = _retrieve(file_search, prompting.question_of(request), meter) if file_search else None
+    prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call, request), passages=passages)
+    transcript = Transcript(
+        id=public_id("chatcmpl-", call.id),
+        created=int(call.created_at.timestamp()),
+        model=call.alias,
+        passages=shown,
+        include_usage=bool(request.stream_options and request.stream_options.include_usage),
+    )
+    attempts: list[dict[str, Any]] = []
+    try:
+        _call_provider(call, live, prompt, transcript, outbox if request.stream else None, attempts)
+    finally:
+        # Also when it broke off in the middle: what was produced is metered.
+        if transcript.started:
+            usage = transcript.usage or estimate(prompt=str(prompt.body["messages"]), output=transcript.text())
+            meter.completion(usage)
+    body = transcript.completion(usage)
+    outcome = Outcome("completed", answer=body, attempts=attempts)
+    if request.stream:
+        return Ending(outcome, "end", transcript.closing(usage))
+    return Ending(outcome, "answer", orjson.dumps(body))
+
+
+def _call_provider(
+    call: Call,
+    live: RunningCall,
+    prompt: Any,
+    transcript: Transcript,
+    outbox: Outbox | None,
+    attempts: list[dict[str, Any]],
+) -> None:
+    """Ask deployment after deployment while that is safe: nothing was produced, and the failure may pass."""
+    failure: ProviderError | None = None
+    for deployment in routing.candidates(call.model):
+        if failure is not None:
+            live.pause(min(failure.retry_after or 0.1, 2.0) * random.uniform(1.0, 1.5))
+            if live.requested:
+                raise Cancelled
+        started = time.perf_counter()
+        error_code = None
+        try:
+            _ask(routing.provider_of(deployment), live, prompt, transcript, outbox)
+            return
+        except ProviderError as error:
+            error_code = error.code
+            if transcript.started or not error.temporary:
+                raise
+            failure = error
+        finally:
+            ms = round((time.perf_counter() - started) * 1000, 1)
+            attempts.append({"deployment": deployment.name, "ms": ms, "error": error_code})
+    assert failure is not None  # candidates() yields at least one, and each returned, raised or failed
+    raise failure
+
+
+def _ask(provider: TextProvider, live: RunningCall, prompt: Any, transcript: Transcript, outbox: Outbox | None) -> None:
+    if outbox is None:
+        transcript.take_whole(provider.complete(prompt, live))
+        return
+    for chunk in provider.stream(prompt, live):
+        if events := transcript.take(chunk):
+            outbox.chunk(events)
+
+
+def _retrieve(wanted: FileSearch, question: str, meter: CallMeter) -> list[Any]:
+    """The passages for a question.
+
+    Raises:
+        NotFound: a vector store that this tenant does not have.
+    """
+    store_ids = []
+    for text in wanted.vector_store_ids:
+        store_id = parse_public_id("vs_", text)
+        if store_id is None:
+            raise NotFound(f"No vector store '{text}'.", param="tools.vector_store_ids")
+        store_ids.append(store_id)
+    from knowledge.retrieval import search
+
+    found = search(
+        store_ids=store_ids,
+        query=question,
+        limit=wanted.max_num_results,
+        filters=wanted.filters,
+        ranker=wanted.ranking_options.ranker,
+        score_threshold=wanted.ranking_options.score_threshold,
+    )
+    meter.embedding(found.embedding_model, found.embedding_tokens)
+    return list(found.passages)
+
+
+def _output_cap(call: Call, request: ChatRequest) -> int:
+    """The output tokens that the hold pays for, at most what was asked for."""
+    price = call.unit_price(Meter.OUTPUT_TOKENS) * (request.n or 1)
+    limit = call.admitted.output_limit
+    return limit if price == 0 else max(1, min(limit, int((call.hold - call.admitted.prompt_hold) / price)))
+
+
+def _answer_embeddings(call: Call, meter: CallMeter) -> Ending:
+    request = EmbeddingsRequest.model_validate(call.request)
+    body, tokens = embeddings_json(request, model=call.model, alias=call.alias)
+    meter.embedding(call.model, tokens)
+    # Vectors are cheap to make again and large: they are answered, not kept.
+    return Ending(Outcome("completed"), "answer", orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))

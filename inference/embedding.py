@@ -1,0 +1,112 @@
+"""Embedding models behind `knowledge.ports.Embedder`: the one inside Atrium, and those of OpenAI-compatible servers."""
+
+import base64
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from tenants.errors import InvalidRequest
+from tenants.scope import tenant_scope
+
+from .catalogue import NoDeployment, deployments_of
+from .metering import count_tokens
+from .models import DeploymentBase, Model
+from .providers import minilm
+from .providers.minilm import MiniLM
+from .providers.openai_compatible import OpenAICompatible
+from .requests import EmbeddingsRequest
+
+
+@lru_cache(maxsize=1)
+def local_minilm() -> MiniLM:
+    """The process's one copy of the embedded model; loaded on first use."""
+    return MiniLM(settings.VAR / "models")
+
+
+class LocalEmbedder:
+    """all-MiniLM-L6-v2 inside this process."""
+
+    model = "all-MiniLM-L6-v2"
+    space = "all-MiniLM-L6-v2@1"
+    dimensions = minilm.DIMENSIONS
+    max_tokens = minilm.MAX_WORD_PIECES
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, 384), L2-normalised."""
+        return local_minilm().embed(texts)
+
+    def count_tokens(self, text: str) -> int:
+        """Word pieces of `text`."""
+        return local_minilm().count_tokens(text)
+
+
+class RemoteEmbedder:
+    """An embedding model of an OpenAI-compatible server."""
+
+    max_tokens = 8_192
+
+    def __init__(self, model: str, dimensions: int, deployment: DeploymentBase) -> None:
+        self.model = model
+        self.space = f"{model}@1"
+        self.dimensions = dimensions
+        self._client = OpenAICompatible(
+            base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key
+        )
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, dimensions), as the server gives them.
+
+        Raises:
+            ProviderError: the server failed, or answered with other dimensions.
+        """
+        vectors, _ = self._client.embed(list(texts))
+        found = np.asarray(vectors, dtype=np.float32)
+        if found.shape != (len(texts), self.dimensions) or not np.isfinite(found).all():
+            raise InvalidRequest(f"'{self.model}' answered with vectors that are not {self.dimensions} finite numbers.")
+        return found
+
+    def count_tokens(self, text: str) -> int:
+        """An estimate by Atrium's own tokenizer."""
+        return count_tokens(text)
+
+
+def embedder_for(model: str) -> LocalEmbedder | RemoteEmbedder:
+    """The current tenant's embedder for a model of the catalogue.
+
+    Raises:
+        NoDeployment: nothing serves it.
+    """
+    if model == LocalEmbedder.model:
+        return LocalEmbedder()
+    deployments = deployments_of(model)
+    if not deployments:
+        raise NoDeployment(model)
+    with tenant_scope():
+        dimensions = Model.objects.values_list("dimensions", flat=True).get(name=model)
+    return RemoteEmbedder(model, dimensions or 0, deployments[0])
+
+
+def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tuple[dict[str, Any], int]:
+    """The answer in OpenAI's shape, and the tokens that were embedded.
+
+    Raises:
+        InvalidRequest: other dimensions than the model's were asked for.
+    """
+    embedder = embedder_for(model)
+    if request.dimensions not in (None, embedder.dimensions):
+        raise InvalidRequest(f"'{alias}' has {embedder.dimensions} dimensions.", param="dimensions")
+    texts = request.texts()
+    vectors = embedder.embed(texts)
+    tokens = sum(embedder.count_tokens(text) for text in texts)
+    encode = _base64 if request.encoding_format == "base64" else np.ndarray.tolist
+    data = [{"object": "embedding", "index": index, "embedding": encode(row)} for index, row in enumerate(vectors)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": alias, "usage": usage}, tokens
+
+
+def _base64(vector: np.ndarray) -> str:
+    """Little-endian float32, as the SDK decodes it."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()

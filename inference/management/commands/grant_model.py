@@ -1,0 +1,43 @@
+"""`manage.py grant_model`: let a tenant use a model of the catalogue."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from inference.catalogue import grant
+from tenants.audit import COMMAND_LINE
+from tenants.errors import AtriumError
+from tenants.registry import require_tenant
+from tenants.scope import acting_for
+
+
+class Command(BaseCommand):
+    """See the module's docstring."""
+
+    help = "Grant a model to a tenant under an alias; a model without a price is refused."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Who, what, under which name."""
+        parser.add_argument("--tenant", required=True, help="slug")
+        parser.add_argument("--model", required=True, help="the catalogue's name")
+        parser.add_argument("--alias", help="what the tenant's apps ask for; by default the model's name")
+        parser.add_argument("--max-output-tokens", type=int)
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Grant, or say in one line why not."""
+        alias = options["alias"] or options["model"]
+        try:
+            with acting_for(require_tenant(options["tenant"])):
+                row = grant(
+                    alias=alias,
+                    model_name=options["model"],
+                    by=COMMAND_LINE,
+                    max_output_tokens=options["max_output_tokens"],
+                )
+        except AtriumError as error:
+            raise CommandError(error.message) from error
+        said = {"id": str(row.id), "alias": alias, "model": options["model"]}
+        self.stdout.write(json.dumps(said) if options["json"] else f"granted {options['model']} as {alias}")

@@ -1,0 +1,163 @@
+"""`local-extractive`: answers with the best-supported sentences of the retrieved passages, cited. No weights of its own.
+
+Support is the cosine of question and sentence under the embedded model, plus the share of the question's words that
+the sentence holds. A question that no sentence supports is answered so. It does not write, translate or reason.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Cancellation, Cancelled, Chunk, Completion, Prompt, Usage
+
+NOT_SUPPORTED = "The documents do not answer this question."
+NOT_GROUNDED = (
+    "I only answer from documents. Add a file_search tool with vector_store_ids, or choose a model that writes freely."
+)
+#: Below this cosine a sentence speaks of something else; found on questions about texts of other subjects.
+_MIN_COSINE = 0.38
+_MIN_SUPPORT = 0.40
+_MAX_SENTENCES = 3
+_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]?")
+_WORD = re.compile(r"\w+")
+_STOP = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "has",
+        "have",
+        "how",
+        "i",
+        "if",
+        "in",
+        "is",
+        "it",
+        "its",
+        "may",
+        "of",
+        "on",
+        "or",
+        "should",
+        "so",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "you",
+        "your",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    number: int
+    text: str
+    words: frozenset[str]
+
+
+class LocalExtractive:
+    """The model that runs inside the worker.
+
+    Args:
+        embed: texts → float32 (n, d), L2-normalised.
+        count_tokens: for its own usage.
+    """
+
+    def __init__(self, *, embed: Callable[[list[str]], np.ndarray], count_tokens: Callable[[str], int]) -> None:
+        self._embed = embed
+        self._count_tokens = count_tokens
+
+    def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
+        """The whole answer; it cannot fail upstream, for there is none."""
+        text, finish, usage = self._answer(prompt)
+        message = {"role": "assistant", "content": text}
+        return Completion([{"index": 0, "message": message, "finish_reason": finish}], usage)
+
+    def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[Chunk]:
+        """The same answer, word by word."""
+        text, finish, usage = self._answer(prompt)
+        for part in re.findall(r"\S+\s*", text):
+            if cancellation.requested:
+                raise Cancelled
+            yield Chunk([[{"index": 0, "delta": {"content": part}, "finish_reason": None}]])
+        yield Chunk([[{"index": 0, "delta": {}, "finish_reason": finish}]], usage)
+
+    def _answer(self, prompt: Prompt) -> tuple[str, str, Usage]:
+        text = _supported(prompt, self._embed) if prompt.grounded else NOT_GROUNDED
+        read = prompt.question + "".join(passage.text for passage in prompt.passages)
+        kept, finish = _within(text, prompt.max_output_tokens, self._count_tokens)
+        return kept, finish, Usage(self._count_tokens(read), self._count_tokens(kept))
+
+
+def _within(text: str, limit: int, count: Callable[[str], int]) -> tuple[str, str]:
+    """`text` cut at a word so that it has at most `limit` tokens."""
+    if count(text) <= limit:
+        return text, "stop"
+    words = text.split(" ")
+    while words and count(" ".join(words)) > limit:
+        words.pop()
+    return " ".join(words), "length"
+
+
+def _supported(prompt: Prompt, embed: Callable[[list[str]], np.ndarray]) -> str:
+    sentences = _sentences(prompt)
+    if not sentences:
+        return NOT_SUPPORTED
+    question = _words(prompt.question)
+    vectors = embed([prompt.question, *(sentence.text for sentence in sentences)])
+    cosine = vectors[1:] @ vectors[0]
+    held = np.array([len(question & sentence.words) / max(1, len(question)) for sentence in sentences])
+    support = 0.6 * cosine + 0.4 * held
+    best = int(np.argmax(support))
+    if cosine[best] < _MIN_COSINE or support[best] < _MIN_SUPPORT:
+        return NOT_SUPPORTED
+    chosen = [i for i in np.argsort(-support) if support[i] >= 0.85 * support[best]][:_MAX_SENTENCES]
+    return " ".join(f"{sentences[i].text} [{sentences[i].number}]" for i in chosen)
+
+
+def _sentences(prompt: Prompt) -> list[_Sentence]:
+    """The sentences of the passages, each once, with their passage's number."""
+    seen, found = set(), []
+    for number, passage in enumerate(prompt.passages, start=1):
+        for match in _SENTENCE.finditer(re.sub(r"\s*\n(?=[^\s#|*-])", " ", passage.text)):
+            text = match[0].strip(" #*-|\t")
+            words = _words(text)
+            if len(words) >= 3 and text not in seen:
+                seen.add(text)
+                found.append(_Sentence(number, text, words))
+    return found
+
+
+def _words(text: str) -> frozenset[str]:
+    """Content words, plural s taken off."""
+    return frozenset(word.rstrip("s") for word in _WORD.findall(text.lower()) if word not in _STOP and len(word) > 1)

@@ -1,0 +1,113 @@
+"""From worker to client: one Redis stream per web process, its *inbox*, entries tagged by generation.
+
+A worker appends; the web process has one reader that hands entries to the requests that wait. Chunks that arrive
+together travel together, already in their wire form, so the web tier copies bytes. A stream remembers: a reader whose
+connection broke goes on where it was. An inbox nobody reads expires.
+
+Entries carry `g` (generation id, 16 bytes), `k` (kind) and `d` (data):
+`chunk` server-sent events to pass on, `end` the last of them, `answer` a JSON body, `error` a JSON body whose status
+is in `s` and headers in `h`.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import redis
+import redis.asyncio
+import structlog
+from redis.exceptions import RedisError
+
+log = structlog.get_logger("atrium.relay")
+
+#: Enough for every stream of a process to be a few hundred entries behind; older ones were read long ago.
+_INBOX_LENGTH = 50_000
+_INBOX_SECONDS = 600
+CANCELLATIONS = "cancellations"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message from a worker."""
+
+    kind: str
+    data: bytes
+    status: int = 200
+    headers: dict[str, str] | None = None
+
+
+class Inbox:
+    """The web process's end: created on its event loop."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self.name = f"inbox:{os.getpid()}:{uuid4().hex}"
+        self._client = client
+        self._waiting: dict[bytes, asyncio.Queue[Entry]] = {}
+
+    @asynccontextmanager
+    async def wait_for(self, generation_id: UUID) -> AsyncIterator["asyncio.Queue[Entry]"]:
+        """A queue of the entries tagged with `generation_id`; open it before the worker can know of it."""
+        queue: asyncio.Queue[Entry] = asyncio.Queue()
+        self._waiting[generation_id.bytes] = queue
+        try:
+            yield queue
+        finally:
+            del self._waiting[generation_id.bytes]
+
+    async def read_forever(self) -> None:
+        """The one reader. A Redis that is away is waited for; entries meanwhile stay in the stream."""
+        position: bytes | str = "0"
+        while True:
+            try:
+                # Redis answers an idle wait after five seconds, which also renews the inbox's life.
+                found = await self._client.xread({self.name: position}, block=5000, count=500)
+                await self._client.expire(self.name, _INBOX_SECONDS)
+            except RedisError as error:
+                log.warning("inbox cannot be read", error=type(error).__name__)
+                await asyncio.sleep(0.2)
+                # After a flush or restart the stream counts from the clock again, so what was read stays behind us.
+                continue
+            for _, entries in found:
+                for _, fields in entries:
+                    self._hand_over(fields)
+                position = entries[-1][0]
+
+    def _hand_over(self, fields: dict[bytes, bytes]) -> None:
+        queue = self._waiting.get(fields[b"g"])
+        if queue is not None:
+            headers = orjson.loads(fields[b"h"]) if b"h" in fields else None
+            queue.put_nowait(Entry(fields[b"k"].decode(), fields[b"d"], int(fields.get(b"s", 200)), headers))
+
+    async def cancel(self, generation_id: UUID) -> None:
+        """Tell the worker that the client has gone."""
+        await self._client.publish(CANCELLATIONS, generation_id.bytes)
+
+
+class Outbox:
+    """A worker's end, for one generation."""
+
+    def __init__(self, client: redis.Redis, inbox: str, generation_id: UUID) -> None:
+        self._client = client
+        self._inbox = inbox
+        self._tag = generation_id.bytes
+
+    def chunk(self, data: bytes) -> None:
+        """Pass server-sent events on."""
+        self._add(self._client, {"g": self._tag, "k": "chunk", "d": data})
+
+    def last(
+        self, kind: str, data: bytes, *, status: int = 200, headers: dict[str, str] | None = None, client: Any
+    ) -> None:
+        """The last entry (`end`, `answer` or `error`); `client` may be a pipeline."""
+        fields: dict[str, Any] = {"g": self._tag, "k": kind, "d": data, "s": status}
+        if headers:
+            fields["h"] = orjson.dumps(headers)
+        self._add(client, fields)
+
+    def _add(self, client: Any, fields: dict[str, Any]) -> None:
+        client.xadd(self._inbox, fields, maxlen=_INBOX_LENGTH, approximate=True)

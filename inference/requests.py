@@ -1,0 +1,179 @@
+"""The body of `POST /v1/chat/completions` and `/v1/embeddings`: what is understood, and its bounds (wire.md, Surface).
+
+Unknown members are ignored, as the wire demands. Members that Atrium does not interpret go to the upstream as they are.
+"""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tenants.errors import InvalidRequest
+
+#: Members that are Atrium's own business and never reach an upstream.
+OWN_MEMBERS = frozenset(
+    {"model", "stream", "stream_options", "user", "safety_identifier", "metadata", "store", "service_tier", "tools"}
+    | {"max_tokens", "max_completion_tokens"}
+)
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Lenient(BaseModel):
+    """Ignores what it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Message(BaseModel):
+    """One turn. Parts and tool calls are passed through as the client wrote them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[dict[str, Any]] | None = None
+
+    @model_validator(mode="after")
+    def _has_something(self) -> "Message":
+        if self.content is None and self.role in ("system", "developer", "user"):
+            raise ValueError(f"a {self.role} message needs content")
+        for part in self.content if isinstance(self.content, list) else ():
+            if not isinstance(part.get("type"), str):
+                raise ValueError("a content part needs a type")
+        return self
+
+    def text(self) -> str:
+        """The text of the message, its text parts joined."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(str(part.get("text", "")) for part in self.content or () if part.get("type") == "text")
+
+
+class StreamOptions(Lenient):
+    """What the stream should add."""
+
+    include_usage: bool = False
+
+
+class RankingOptions(Lenient):
+    """How `file_search` ranks."""
+
+    ranker: str = "auto"
+    score_threshold: float = Field(default=0.0, ge=0, le=1)
+
+
+class FileSearch(Lenient):
+    """The `file_search` entry of `tools`: answer from these vector stores."""
+
+    type: Literal["file_search"]
+    vector_store_ids: list[str] = Field(min_length=1, max_length=8)
+    max_num_results: int = Field(default=6, ge=1, le=50)
+    filters: dict[str, Any] | None = None
+    ranking_options: RankingOptions = RankingOptions()
+
+
+class ChatRequest(Lenient):
+    """A chat completion request."""
+
+    model: str = Field(min_length=1, max_length=200)
+    messages: list[Message] = Field(min_length=1, max_length=2048)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    n: int | None = Field(default=None, ge=1, le=16)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    tools: list[dict[str, Any]] | None = Field(default=None, max_length=128)
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    logit_bias: dict[str, float] | None = None
+    reasoning_effort: str | None = None
+    user: str | None = Field(default=None, max_length=200)
+    safety_identifier: str | None = Field(default=None, max_length=200)
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+
+    @property
+    def output_limit(self) -> int | None:
+        """The output tokens that the client allows a choice, in either spelling."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def end_user(self) -> str:
+        """The client's end user, opaque to Atrium."""
+        return self.safety_identifier or self.user or ""
+
+    def file_search(self) -> FileSearch | None:
+        """The `file_search` tool, if the request has one."""
+        found = [tool for tool in self.tools or () if tool.get("type") == "file_search"]
+        return parse(FileSearch, found[0], prefix="tools.") if found else None
+
+    def upstream_body(self) -> dict[str, Any]:
+        """What an OpenAI-compatible upstream is sent, without model, limits and Atrium's own members."""
+        body = self.model_dump(exclude_none=True, exclude=set(OWN_MEMBERS))
+        functions = [tool for tool in self.tools or () if tool.get("type") != "file_search"]
+        if functions:
+            body["tools"] = functions
+        else:
+            body.pop("tool_choice", None)
+            body.pop("parallel_tool_calls", None)
+        return body
+
+
+class EmbeddingsRequest(Lenient):
+    """An embeddings request."""
+
+    model: str = Field(min_length=1, max_length=200)
+    input: str | list[str] | list[int] | list[list[int]]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+    user: str | None = Field(default=None, max_length=200)
+
+    @property
+    def end_user(self) -> str:
+        """The client's end user, opaque to Atrium."""
+        return self.user or ""
+
+    def texts(self) -> list[str]:
+        """The texts to embed.
+
+        Raises:
+            InvalidRequest: none, too many, an empty one, or token arrays (whose vocabulary nobody stated).
+        """
+        texts = [self.input] if isinstance(self.input, str) else self.input
+        if not texts or len(texts) > 2048:
+            raise InvalidRequest("'input' must hold 1 to 2048 texts.", param="input")
+        if not all(isinstance(text, str) for text in texts):
+            raise InvalidRequest("Token arrays are not supported: send 'input' as text.", param="input")
+        if not all(texts):
+            raise InvalidRequest("'input' must not hold an empty text.", param="input")
+        return texts  # type: ignore[return-value]
+
+
+def parse(model: type[T], data: Any, *, prefix: str = "") -> T:
+    """`data` (JSON bytes or decoded) as `model`.
+
+    Raises:
+        InvalidRequest: naming the parameter at fault.
+    """
+    try:
+        if isinstance(data, bytes):
+            return model.model_validate_json(data)
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise InvalidRequest(f"We could not parse the JSON body of your request: {first['msg']}") from error
+        param = prefix + ".".join(
+            str(part) for part in first["loc"] if not str(part).startswith(("str", "list[", "dict["))
+        )
+        raise InvalidRequest(f"Invalid '{param}': {first['msg']}.", param=param or None) from error
