@@ -58,6 +58,10 @@ class File(TenantModel):
         return self.filename
 
 
+#: Files that still are: an expired one answers like a missing one.
+UNEXPIRED = models.Q(expires_at=None) | models.Q(expires_at__gt=Now())
+
+
 class VectorStore(TenantModel):
     """Files that are searched together. The counters move in the transactions that complete and detach files."""
 
@@ -174,9 +178,7 @@ class Embedding(TenantModel):
             TenantOwned(name="knowledge_embedding_owned"),
             TenantForeignKey(name="knowledge_embedding_chunk", field="chunk"),
             TenantForeignKey(name="knowledge_embedding_space", field="space"),
-            models.UniqueConstraint(
-                fields=["tenant", "chunk", "space", "passage"], name="knowledge_embedding_once"
-            ),
+            models.UniqueConstraint(fields=["tenant", "chunk", "space", "passage"], name="knowledge_embedding_once"),
         ]
         indexes = [
             models.Index(fields=["tenant", "space", "store_id", "store_file_id"], name="knowledge_embedding_scan")

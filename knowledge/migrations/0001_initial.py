@@ -3,189 +3,333 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import pgvector.django.sparsevec
+from django.db import migrations, models
+
 import tenants.ids
 import tenants.row_security
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('tenants', '0001_initial'),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='File',
+            name="File",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('purpose', models.CharField(max_length=32)),
-                ('filename', models.CharField(max_length=255)),
-                ('bytes', models.BigIntegerField()),
-                ('mime_type', models.CharField(max_length=127)),
-                ('sha256', models.CharField(max_length=64)),
-                ('storage_key', models.CharField(max_length=255)),
-                ('status', models.CharField(choices=[('uploaded', 'Uploaded'), ('processed', 'Processed'), ('error', 'Error')], default='uploaded', max_length=16)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('tenant', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to='tenants.tenant')),
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("purpose", models.CharField(max_length=32)),
+                ("filename", models.CharField(max_length=255)),
+                ("bytes", models.BigIntegerField()),
+                ("mime_type", models.CharField(max_length=127)),
+                ("sha256", models.CharField(max_length=64)),
+                ("storage_key", models.CharField(max_length=255)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("uploaded", "Uploaded"), ("processed", "Processed"), ("error", "Error")],
+                        default="uploaded",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Space',
+            name="Space",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(help_text='model@version', max_length=200)),
-                ('dimensions', models.PositiveSmallIntegerField()),
-                ('tenant', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to='tenants.tenant')),
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(help_text="model@version", max_length=200)),
+                ("dimensions", models.PositiveSmallIntegerField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='StoreTerm',
+            name="StoreTerm",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('store_id', models.UUIDField()),
-                ('term', models.IntegerField()),
-                ('chunks', models.IntegerField()),
-                ('tenant', models.ForeignKey(db_constraint=False, db_index=False, editable=False, on_delete=django.db.models.deletion.DO_NOTHING, to='tenants.tenant')),
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("store_id", models.UUIDField()),
+                ("term", models.IntegerField()),
+                ("chunks", models.IntegerField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='VectorStore',
+            name="VectorStore",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(blank=True, max_length=256)),
-                ('description', models.CharField(blank=True, default='', max_length=512)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('embedding_model', models.CharField(help_text='The model whose price embedding has.', max_length=200)),
-                ('expires_after_days', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('last_active_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('revision', models.PositiveBigIntegerField(db_default=0, default=0, help_text='Grows whenever what a search finds may change.')),
-                ('chunk_count', models.PositiveBigIntegerField(db_default=0, default=0)),
-                ('term_count', models.PositiveBigIntegerField(db_default=0, default=0, help_text="The sum of its chunks' lengths.")),
-                ('space', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='knowledge.space')),
-                ('tenant', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to='tenants.tenant')),
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(blank=True, max_length=256)),
+                ("description", models.CharField(blank=True, default="", max_length=512)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("embedding_model", models.CharField(help_text="The model whose price embedding has.", max_length=200)),
+                ("expires_after_days", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("last_active_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "revision",
+                    models.PositiveBigIntegerField(
+                        db_default=0, default=0, help_text="Grows whenever what a search finds may change."
+                    ),
+                ),
+                ("chunk_count", models.PositiveBigIntegerField(db_default=0, default=0)),
+                (
+                    "term_count",
+                    models.PositiveBigIntegerField(
+                        db_default=0, default=0, help_text="The sum of its chunks' lengths."
+                    ),
+                ),
+                (
+                    "space",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="knowledge.space",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='VectorStoreFile',
+            name="VectorStoreFile",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('attributes', models.JSONField(blank=True, default=dict)),
-                ('chunking', models.JSONField(help_text='{max_chunk_size_tokens, chunk_overlap_tokens}')),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('parsing', 'Parsing'), ('chunking', 'Chunking'), ('embedding', 'Embedding'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=12)),
-                ('percent', models.PositiveSmallIntegerField(default=0)),
-                ('error_code', models.CharField(blank=True, default='', max_length=32)),
-                ('error_message', models.TextField(blank=True, default='')),
-                ('chunk_count', models.PositiveIntegerField(default=0)),
-                ('usage_bytes', models.PositiveBigIntegerField(default=0)),
-                ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Runs that count towards the cap.')),
-                ('claim', models.PositiveIntegerField(default=0, help_text='The attempt of the claim that may write: the fence.')),
-                ('key_id', models.UUIDField(help_text='The API key that attached it; its budget pays.', null=True)),
-                ('reservation_id', models.UUIDField(help_text='The hold of the run under way.', null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('completed_at', models.DateTimeField(null=True)),
-                ('file', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='attachments', to='knowledge.file')),
-                ('store', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='attachments', to='knowledge.vectorstore')),
-                ('tenant', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to='tenants.tenant')),
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("attributes", models.JSONField(blank=True, default=dict)),
+                ("chunking", models.JSONField(help_text="{max_chunk_size_tokens, chunk_overlap_tokens}")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("parsing", "Parsing"),
+                            ("chunking", "Chunking"),
+                            ("embedding", "Embedding"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                    ),
+                ),
+                ("percent", models.PositiveSmallIntegerField(default=0)),
+                ("error_code", models.CharField(blank=True, default="", max_length=32)),
+                ("error_message", models.TextField(blank=True, default="")),
+                ("chunk_count", models.PositiveIntegerField(default=0)),
+                ("usage_bytes", models.PositiveBigIntegerField(default=0)),
+                ("attempts", models.PositiveSmallIntegerField(default=0, help_text="Runs that count towards the cap.")),
+                (
+                    "claim",
+                    models.PositiveIntegerField(
+                        default=0, help_text="The attempt of the claim that may write: the fence."
+                    ),
+                ),
+                ("key_id", models.UUIDField(help_text="The API key that attached it; its budget pays.", null=True)),
+                ("reservation_id", models.UUIDField(help_text="The hold of the run under way.", null=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("completed_at", models.DateTimeField(null=True)),
+                (
+                    "file",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attachments",
+                        to="knowledge.file",
+                    ),
+                ),
+                (
+                    "store",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attachments",
+                        to="knowledge.vectorstore",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Chunk',
+            name="Chunk",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('ordinal', models.PositiveIntegerField()),
-                ('text', models.TextField()),
-                ('start', models.PositiveIntegerField()),
-                ('end', models.PositiveIntegerField()),
-                ('page', models.PositiveIntegerField(null=True)),
-                ('heading', models.TextField(null=True)),
-                ('tokens', models.PositiveIntegerField()),
-                ('tenant', models.ForeignKey(db_constraint=False, db_index=False, editable=False, on_delete=django.db.models.deletion.DO_NOTHING, to='tenants.tenant')),
-                ('store_file', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='knowledge.vectorstorefile')),
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("ordinal", models.PositiveIntegerField()),
+                ("text", models.TextField()),
+                ("start", models.PositiveIntegerField()),
+                ("end", models.PositiveIntegerField()),
+                ("page", models.PositiveIntegerField(null=True)),
+                ("heading", models.TextField(null=True)),
+                ("tokens", models.PositiveIntegerField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
+                (
+                    "store_file",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="chunks",
+                        to="knowledge.vectorstorefile",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ChunkTerms',
+            name="ChunkTerms",
             fields=[
-                ('id', models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('store_id', models.UUIDField()),
-                ('store_file_id', models.UUIDField()),
-                ('weights', pgvector.django.sparsevec.SparseVectorField(dimensions=268435456)),
-                ('length', models.PositiveIntegerField(help_text='Terms with repetition, without stop words.')),
-                ('chunk', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to='knowledge.chunk')),
-                ('tenant', models.ForeignKey(db_constraint=False, db_index=False, editable=False, on_delete=django.db.models.deletion.DO_NOTHING, to='tenants.tenant')),
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("store_id", models.UUIDField()),
+                ("store_file_id", models.UUIDField()),
+                ("weights", pgvector.django.sparsevec.SparseVectorField(dimensions=268435456)),
+                ("length", models.PositiveIntegerField(help_text="Terms with repetition, without stop words.")),
+                (
+                    "chunk",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="knowledge.chunk",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['tenant', 'store_id', 'store_file_id'], name='knowledge_chunkterms_scan')],
-                'constraints': [tenants.row_security.TenantOwned(name='knowledge_chunkterms_owned'), tenants.row_security.TenantForeignKey(field='chunk', name='knowledge_chunkterms_chunk'), models.UniqueConstraint(fields=('tenant', 'chunk'), name='knowledge_chunkterms_once')],
+                "indexes": [
+                    models.Index(fields=["tenant", "store_id", "store_file_id"], name="knowledge_chunkterms_scan")
+                ],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_chunkterms_owned"),
+                    tenants.row_security.TenantForeignKey(field="chunk", name="knowledge_chunkterms_chunk"),
+                    models.UniqueConstraint(fields=("tenant", "chunk"), name="knowledge_chunkterms_once"),
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='file',
-            index=models.Index(fields=['tenant', 'sha256'], name='knowledge_file_content'),
+            model_name="file",
+            index=models.Index(fields=["tenant", "sha256"], name="knowledge_file_content"),
         ),
         migrations.AddConstraint(
-            model_name='file',
-            constraint=tenants.row_security.TenantOwned(name='knowledge_file_owned'),
+            model_name="file",
+            constraint=tenants.row_security.TenantOwned(name="knowledge_file_owned"),
         ),
         migrations.AddConstraint(
-            model_name='space',
-            constraint=tenants.row_security.TenantOwned(name='knowledge_space_owned'),
+            model_name="space",
+            constraint=tenants.row_security.TenantOwned(name="knowledge_space_owned"),
         ),
         migrations.AddConstraint(
-            model_name='space',
-            constraint=models.UniqueConstraint(fields=('tenant', 'name'), name='knowledge_space_once'),
+            model_name="space",
+            constraint=models.UniqueConstraint(fields=("tenant", "name"), name="knowledge_space_once"),
         ),
         migrations.AddConstraint(
-            model_name='storeterm',
-            constraint=tenants.row_security.TenantOwned(name='knowledge_storeterm_owned'),
+            model_name="storeterm",
+            constraint=tenants.row_security.TenantOwned(name="knowledge_storeterm_owned"),
         ),
         migrations.AddConstraint(
-            model_name='storeterm',
-            constraint=models.UniqueConstraint(fields=('tenant', 'store_id', 'term'), name='knowledge_storeterm_once'),
+            model_name="storeterm",
+            constraint=models.UniqueConstraint(fields=("tenant", "store_id", "term"), name="knowledge_storeterm_once"),
         ),
         migrations.AddConstraint(
-            model_name='vectorstore',
-            constraint=tenants.row_security.TenantOwned(name='knowledge_vectorstore_owned'),
+            model_name="vectorstore",
+            constraint=tenants.row_security.TenantOwned(name="knowledge_vectorstore_owned"),
         ),
         migrations.AddConstraint(
-            model_name='vectorstore',
-            constraint=tenants.row_security.TenantForeignKey(field='space', name='knowledge_vectorstore_space'),
+            model_name="vectorstore",
+            constraint=tenants.row_security.TenantForeignKey(field="space", name="knowledge_vectorstore_space"),
         ),
         migrations.AddIndex(
-            model_name='vectorstorefile',
-            index=models.Index(fields=['tenant', 'file'], name='knowledge_store_file_by_file'),
+            model_name="vectorstorefile",
+            index=models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file"),
         ),
         migrations.AddConstraint(
-            model_name='vectorstorefile',
-            constraint=tenants.row_security.TenantOwned(name='knowledge_vectorstorefile_owned'),
+            model_name="vectorstorefile",
+            constraint=tenants.row_security.TenantOwned(name="knowledge_vectorstorefile_owned"),
         ),
         migrations.AddConstraint(
-            model_name='vectorstorefile',
-            constraint=tenants.row_security.TenantForeignKey(field='store', name='knowledge_vectorstorefile_store'),
+            model_name="vectorstorefile",
+            constraint=tenants.row_security.TenantForeignKey(field="store", name="knowledge_vectorstorefile_store"),
         ),
         migrations.AddConstraint(
-            model_name='vectorstorefile',
-            constraint=tenants.row_security.TenantForeignKey(field='file', name='knowledge_vectorstorefile_file'),
+            model_name="vectorstorefile",
+            constraint=tenants.row_security.TenantForeignKey(field="file", name="knowledge_vectorstorefile_file"),
         ),
         migrations.AddConstraint(
-            model_name='vectorstorefile',
-            constraint=models.UniqueConstraint(fields=('tenant', 'store', 'file'), name='knowledge_vectorstorefile_once'),
+            model_name="vectorstorefile",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "store", "file"), name="knowledge_vectorstorefile_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='chunk',
-            constraint=tenants.row_security.TenantOwned(name='knowledge_chunk_owned'),
+            model_name="chunk",
+            constraint=tenants.row_security.TenantOwned(name="knowledge_chunk_owned"),
         ),
         migrations.AddConstraint(
-            model_name='chunk',
-            constraint=tenants.row_security.TenantForeignKey(field='store_file', name='knowledge_chunk_store_file'),
+            model_name="chunk",
+            constraint=tenants.row_security.TenantForeignKey(field="store_file", name="knowledge_chunk_store_file"),
         ),
         migrations.AddConstraint(
-            model_name='chunk',
-            constraint=models.UniqueConstraint(fields=('tenant', 'store_file', 'ordinal'), name='knowledge_chunk_once'),
+            model_name="chunk",
+            constraint=models.UniqueConstraint(fields=("tenant", "store_file", "ordinal"), name="knowledge_chunk_once"),
         ),
     ]

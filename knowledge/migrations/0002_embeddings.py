@@ -25,7 +25,6 @@ ALTER TABLE knowledge_chunkterms SET (toast_tuple_target = 8160);
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("knowledge", "0001_initial"),
         ("tenants", "0001_initial"),
@@ -39,21 +38,49 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Embedding",
                     fields=[
-                        ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                        (
+                            "id",
+                            models.UUIDField(
+                                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False
+                            ),
+                        ),
                         ("passage", models.PositiveSmallIntegerField()),
                         ("store_id", models.UUIDField()),
                         ("store_file_id", models.UUIDField()),
                         ("embedding", pgvector.django.halfvec.HalfVectorField()),
-                        ("chunk", models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to="knowledge.chunk")),
-                        ("space", models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to="knowledge.space")),
-                        ("tenant", models.ForeignKey(db_constraint=False, db_index=False, editable=False, on_delete=django.db.models.deletion.DO_NOTHING, to="tenants.tenant")),
+                        (
+                            "chunk",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.CASCADE,
+                                to="knowledge.chunk",
+                            ),
+                        ),
+                        (
+                            "space",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                on_delete=django.db.models.deletion.PROTECT,
+                                to="knowledge.space",
+                            ),
+                        ),
+                        (
+                            "tenant",
+                            models.ForeignKey(
+                                db_constraint=False,
+                                db_index=False,
+                                editable=False,
+                                on_delete=django.db.models.deletion.DO_NOTHING,
+                                to="tenants.tenant",
+                            ),
+                        ),
                     ],
                 ),
             ],
         ),
-        migrations.AddConstraint(
-            "embedding", tenants.row_security.TenantOwned(name="knowledge_embedding_owned")
-        ),
+        migrations.AddConstraint("embedding", tenants.row_security.TenantOwned(name="knowledge_embedding_owned")),
         migrations.AddConstraint(
             "embedding", tenants.row_security.TenantForeignKey(field="chunk", name="knowledge_embedding_chunk")
         ),

@@ -1,0 +1,173 @@
+"""Files: uploaded, listed, read, deleted. Bytes are written before the row and removed after it is gone, so that a
+row always has its bytes; a crash in between leaves bytes that no row names, never the reverse.
+"""
+
+import mimetypes
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import PurePath
+from typing import BinaryIO
+from uuid import UUID
+
+from django.conf import settings
+from django.core.files import File as Content
+from django.db import transaction
+from django.db.models import QuerySet
+
+from tenants.audit import Actor, record
+from tenants.errors import AtriumError, InvalidRequest, NotFound
+from tenants.ids import uuid7
+from tenants.scope import acting_for, tenant_scope
+
+from . import storage
+from .attachments import remove_attachment
+from .attributes import storable
+from .models import UNEXPIRED, File, VectorStoreFile
+
+PURPOSES = ("assistants", "user_data", "fine-tune", "batch", "evals", "vision")
+MIN_LIFETIME, MAX_LIFETIME = timedelta(hours=1), timedelta(days=30)
+_READ_BYTES = 1024 * 1024
+
+
+class FileTooLarge(AtriumError):
+    """More bytes than one file may have."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "file_too_large"
+
+    def __init__(self, size: int) -> None:
+        limit = settings.MAX_FILE_BYTES
+        super().__init__(
+            f"The file has {size:,} bytes; the limit is {limit:,}. Split it and upload the parts.",
+            param="file",
+            data={"limit": limit, "used": size},
+        )
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a client sends: a name, the bytes and their number."""
+
+    filename: str
+    content: BinaryIO
+    size: int
+
+
+def check_size(size: int) -> None:
+    """Refuse what is too large, before it is read where its length is announced.
+
+    Raises:
+        FileTooLarge: beyond `MAX_FILE_BYTES`.
+    """
+    if size > settings.MAX_FILE_BYTES:
+        raise FileTooLarge(size)
+
+
+def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifetime: timedelta | None = None) -> File:
+    """Store an upload as a file of the current tenant.
+
+    Raises:
+        InvalidRequest: empty, a bad name, an unknown purpose or a lifetime out of range.
+        FileTooLarge: beyond `MAX_FILE_BYTES`.
+        StorageUnavailable: try again.
+    """
+    _check(upload, purpose, lifetime)
+    file = File(
+        id=uuid7(),
+        purpose=purpose,
+        filename=upload.filename,
+        bytes=upload.size,
+        mime_type=(mimetypes.guess_type(upload.filename)[0] or "application/octet-stream")[:127],
+        sha256=_digest(upload.content),
+        # Clients wait for "processed"; the bytes are all there, and what reads them reports on its own object.
+        status=File.Status.PROCESSED,
+        expires_at=now + lifetime if lifetime else None,
+    )
+    file.storage_key = storage.put(file.id, upload.content)
+    with tenant_scope() as tenant_id:
+        file.tenant_id = tenant_id
+        file.save(force_insert=True)
+        file.refresh_from_db(fields=["created_at"])
+        record(by=by, action="file.created", target=file, changes={"bytes": file.bytes, "purpose": purpose})
+    return file
+
+
+def _check(upload: Upload, purpose: str, lifetime: timedelta | None) -> None:
+    if purpose not in PURPOSES:
+        raise InvalidRequest(f"Invalid 'purpose': must be one of {', '.join(PURPOSES)}.", param="purpose")
+    if not 0 < len(upload.filename) <= 255 or not storable(upload.filename):
+        raise InvalidRequest("Invalid 'file': its name must have 1 to 255 characters.", param="file")
+    if PurePath(upload.filename).name != upload.filename:
+        raise InvalidRequest("Invalid 'file': its name must not be a path.", param="file")
+    if upload.size == 0:
+        raise InvalidRequest("The file is empty.", param="file")
+    if lifetime is not None and not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:
+        raise InvalidRequest(
+            "Invalid 'expires_after[seconds]': must be from 3600 (1 hour) to 2592000 (30 days).",
+            param="expires_after[seconds]",
+        )
+    check_size(upload.size)
+
+
+def _digest(content: BinaryIO) -> str:
+    digest = sha256()
+    content.seek(0)
+    while part := content.read(_READ_BYTES):
+        digest.update(part)
+    content.seek(0)
+    return digest.hexdigest()
+
+
+def current_files() -> QuerySet[File]:
+    """The current tenant's files that have not expired; evaluate inside a scope."""
+    return File.objects.filter(UNEXPIRED)
+
+
+def get_file(*, file_id: UUID | None) -> File:
+    """A file of the current tenant.
+
+    Raises:
+        NotFound: missing, expired, or another tenant's.
+    """
+    with tenant_scope():
+        file = current_files().filter(id=file_id).first() if file_id else None
+    if file is None:
+        raise NotFound("No such File object.", param="id")
+    return file
+
+
+def open_content(*, file_id: UUID | None) -> tuple[File, Content]:
+    """A file and its bytes, for the caller to close.
+
+    Raises:
+        NotFound: as `get_file`.
+        StorageUnavailable: try again.
+    """
+    file = get_file(file_id=file_id)
+    try:
+        return file, storage.open_file(file.id)
+    except storage.ContentMissing as error:
+        raise NotFound("The content of this file is gone.", param="id") from error
+
+
+def delete_file(*, file_id: UUID | None, by: Actor) -> File:
+    """Delete a file with all that was made of it in every store; its bytes go when that is committed.
+
+    Raises:
+        NotFound: missing, or another tenant's.
+    """
+    file = get_file(file_id=file_id)
+    with tenant_scope() as tenant_id:
+        for attachment in VectorStoreFile.objects.filter(file=file).order_by("store_id"):
+            remove_attachment(attachment)
+        File.objects.filter(id=file.id).delete()
+        record(by=by, action="file.deleted", target=file)
+        transaction.on_commit(lambda: _delete_bytes(tenant_id, file.id))
+    return file
+
+
+def _delete_bytes(tenant_id: UUID, file_id: UUID) -> None:
+    with acting_for(tenant_id):
+        storage.delete(file_id)

@@ -1,0 +1,74 @@
+-- A store file's chunks come and go as a whole, each in one call inside the caller's transaction and scope. The caller
+-- has locked the store's row, so that two files of one store do not wait for each other's terms in a circle.
+
+-- Remove all that search reads of a store file. Removing what is not there does nothing.
+CREATE OR REPLACE FUNCTION remove_chunks(p_tenant uuid, p_store uuid, p_store_file uuid)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    WITH gone AS (
+        DELETE FROM knowledge_chunkterms k
+         WHERE k.tenant_id = p_tenant AND k.store_id = p_store AND k.store_file_id = p_store_file
+        RETURNING k.weights, k.length),
+    terms AS (
+        SELECT split_part(entry, ':', 1)::int AS term, count(*) AS n
+          FROM gone, string_to_table(split_part(ltrim(gone.weights::text, '{'), '}', 1), ',') AS entry GROUP BY 1),
+    forgotten AS (
+        UPDATE knowledge_storeterm t SET chunks = t.chunks - terms.n FROM terms
+         WHERE t.tenant_id = p_tenant AND t.store_id = p_store AND t.term = terms.term)
+    UPDATE knowledge_vectorstore v SET term_count = v.term_count - coalesce((SELECT sum(length) FROM gone), 0)
+     WHERE v.tenant_id = p_tenant AND v.id = p_store;
+    DELETE FROM knowledge_embedding e
+     WHERE e.tenant_id = p_tenant AND e.store_id = p_store AND e.store_file_id = p_store_file;
+    WITH gone AS (
+        DELETE FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = p_store_file RETURNING 1)
+    UPDATE knowledge_vectorstore v SET chunk_count = v.chunk_count - (SELECT count(*) FROM gone), revision = v.revision + 1
+     WHERE v.tenant_id = p_tenant AND v.id = p_store;
+END $$;
+
+-- Give a store file the chunks and vectors that another one of the same content has.
+CREATE OR REPLACE FUNCTION copy_chunks(p_tenant uuid, p_from uuid, p_store uuid, p_store_file uuid)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO knowledge_chunk (tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens)
+        SELECT c.tenant_id, uuidv7(), p_store_file, c.ordinal, c.text, c.start, c."end", c.page, c.heading, c.tokens
+          FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = p_from;
+    INSERT INTO knowledge_embedding (tenant_id, id, space_id, chunk_id, passage, store_id, store_file_id, embedding)
+        SELECT p_tenant, uuidv7(), e.space_id, mine.id, e.passage, p_store, p_store_file, e.embedding
+          FROM knowledge_chunk mine
+          JOIN knowledge_chunk theirs ON theirs.tenant_id = p_tenant AND theirs.store_file_id = p_from
+                                     AND theirs.ordinal = mine.ordinal
+          JOIN knowledge_embedding e ON e.tenant_id = p_tenant AND e.chunk_id = theirs.id
+         WHERE mine.tenant_id = p_tenant AND mine.store_file_id = p_store_file;
+END $$;
+
+-- Count a store file's new chunks in its store, and write their terms.
+CREATE OR REPLACE FUNCTION publish_chunks(p_tenant uuid, p_store uuid, p_store_file uuid)
+RETURNS TABLE (chunks bigint, bytes bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    v_terms bigint := index_terms(p_tenant, p_store, p_store_file);
+BEGIN
+    SELECT count(*), coalesce(sum(octet_length(c.text)), 0) INTO chunks, bytes
+      FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = p_store_file;
+    bytes := bytes + coalesce((SELECT sum(pg_column_size(e.embedding)) FROM knowledge_embedding e
+        WHERE e.tenant_id = p_tenant AND e.store_id = p_store AND e.store_file_id = p_store_file), 0);
+    UPDATE knowledge_vectorstore v
+       SET chunk_count = v.chunk_count + chunks, term_count = v.term_count + v_terms, revision = v.revision + 1,
+           last_active_at = clock_timestamp()
+     WHERE v.tenant_id = p_tenant AND v.id = p_store;
+    RETURN NEXT;
+END $$;
+
+-- Remove a store with all that hangs on it. Its files stay.
+CREATE OR REPLACE FUNCTION remove_store(p_tenant uuid, p_store uuid)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM knowledge_chunkterms k WHERE k.tenant_id = p_tenant AND k.store_id = p_store;
+    DELETE FROM knowledge_storeterm t WHERE t.tenant_id = p_tenant AND t.store_id = p_store;
+    DELETE FROM knowledge_embedding e WHERE e.tenant_id = p_tenant AND e.store_id = p_store;
+    DELETE FROM knowledge_chunk c USING knowledge_vectorstorefile f
+     WHERE c.tenant_id = p_tenant AND f.tenant_id = p_tenant AND f.store_id = p_store AND c.store_file_id = f.id;
+    DELETE FROM tenants_work w USING knowledge_vectorstorefile f
+     WHERE w.tenant_id = p_tenant AND f.tenant_id = p_tenant AND f.store_id = p_store AND w.id = f.id;
+    DELETE FROM knowledge_vectorstorefile f WHERE f.tenant_id = p_tenant AND f.store_id = p_store;
+    DELETE FROM knowledge_vectorstore v WHERE v.tenant_id = p_tenant AND v.id = p_store;
+END $$;

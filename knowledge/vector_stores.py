@@ -1,0 +1,167 @@
+"""Vector stores: created, described, counted, deleted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count, Q, Sum
+
+from tenants.audit import Actor, record
+from tenants.errors import InvalidRequest, NotFound
+from tenants.scope import tenant_scope
+
+from .attachments import IN_PROGRESS, attach, lock_store
+from .attributes import check_metadata, storable
+from .chunking import ChunkingStrategy
+from .models import Space, VectorStore, VectorStoreFile
+from .ports import DEFAULT_MODEL, Embedder, embedder_for
+
+State = VectorStoreFile.State
+MAX_FILES_AT_CREATION = 500
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    """How many of a store's files are where, and the bytes that its content takes; all of one moment."""
+
+    in_progress: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    total: int = 0
+    usage_bytes: int = 0
+
+
+def create_store(
+    *,
+    by: Actor,
+    name: str = "",
+    description: str = "",
+    metadata: dict[str, Any] | None = None,
+    expires_after_days: int | None = None,
+    embedding_model: str = DEFAULT_MODEL,
+    file_ids: Sequence[UUID | None] = (),
+    strategy: ChunkingStrategy | None = None,
+    key_id: UUID | None = None,
+) -> VectorStore:
+    """Create a store of the current tenant and attach files to it, all or nothing.
+
+    Raises:
+        InvalidRequest: metadata, a name or a number of files out of bounds.
+        NotFound: a file that this tenant does not have.
+    """
+    described = check_metadata(metadata)
+    _check_names(name, description)
+    if len(file_ids) > MAX_FILES_AT_CREATION:
+        raise InvalidRequest(f"Invalid 'file_ids': at most {MAX_FILES_AT_CREATION}.", param="file_ids")
+    embedder = embedder_for(embedding_model)
+    with tenant_scope() as tenant_id:
+        store = VectorStore.objects.create(
+            tenant_id=tenant_id,
+            name=name,
+            description=description,
+            metadata=described,
+            embedding_model=embedder.model,
+            space=_space(tenant_id, embedder),
+            expires_after_days=expires_after_days,
+        )
+        store.refresh_from_db(fields=["created_at", "last_active_at"])
+        for file_id in file_ids:
+            attach(store_id=store.id, file_id=file_id, by=by, key_id=key_id, strategy=strategy)
+        record(by=by, action="vector_store.created", target=store, changes={"files": len(file_ids)})
+    return store
+
+
+def _space(tenant_id: UUID, embedder: Embedder) -> Space:
+    values = {"dimensions": embedder.dimensions}
+    return Space.objects.get_or_create(tenant_id=tenant_id, name=embedder.space, defaults=values)[0]
+
+
+def _check_names(name: str, description: str) -> None:
+    if len(name) > 256 or not storable(name):
+        raise InvalidRequest("Invalid 'name': at most 256 characters.", param="name")
+    if len(description) > 512 or not storable(description):
+        raise InvalidRequest("Invalid 'description': at most 512 characters.", param="description")
+
+
+def get_store(*, store_id: UUID | None) -> VectorStore:
+    """A store of the current tenant.
+
+    Raises:
+        NotFound: missing, or another tenant's.
+    """
+    with tenant_scope():
+        store = VectorStore.objects.filter(id=store_id).first() if store_id else None
+    if store is None:
+        raise NotFound("No such VectorStore object.", param="vector_store_id")
+    return store
+
+
+def update_store(*, store_id: UUID | None, changes: dict[str, Any], by: Actor) -> VectorStore:
+    """Change a store's `name`, `metadata` or `expires_after_days`, those that `changes` holds.
+
+    Raises:
+        NotFound: missing, or another tenant's.
+        InvalidRequest: out of bounds.
+    """
+    if "metadata" in changes:
+        changes = {**changes, "metadata": check_metadata(changes["metadata"])}
+    _check_names(changes.get("name", ""), "")
+    with tenant_scope():
+        store = lock_store(store_id)
+        for field, value in changes.items():
+            setattr(store, field, value)
+        store.save(update_fields=sorted(changes))
+        record(by=by, action="vector_store.updated", target=store, changes={"fields": sorted(changes)})
+    return store
+
+
+def delete_store(*, store_id: UUID | None, by: Actor) -> VectorStore:
+    """Delete a store with its chunks and vectors; its files stay.
+
+    Raises:
+        NotFound: missing, or another tenant's.
+    """
+    with tenant_scope() as tenant_id:
+        store = lock_store(store_id)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT remove_store(%s, %s)", [tenant_id, store.id])
+        record(by=by, action="vector_store.deleted", target=store)
+    return store
+
+
+def file_counts(store_ids: Iterable[UUID]) -> dict[UUID, FileCounts]:
+    """The counts of each store, by one query, so that no file is between two states; inside a scope."""
+    found = (
+        VectorStoreFile.objects.filter(store_id__in=list(store_ids))
+        .values("store_id")
+        .annotate(
+            in_progress=Count("id", filter=Q(state__in=IN_PROGRESS)),
+            completed=Count("id", filter=Q(state=State.COMPLETED)),
+            failed=Count("id", filter=Q(state=State.FAILED)),
+            cancelled=Count("id", filter=Q(state=State.CANCELLED)),
+            total=Count("id"),
+            bytes=Sum("usage_bytes"),
+        )
+    )
+    return {
+        row["store_id"]: FileCounts(
+            in_progress=row["in_progress"],
+            completed=row["completed"],
+            failed=row["failed"],
+            cancelled=row["cancelled"],
+            total=row["total"],
+            usage_bytes=int(row["bytes"]),
+        )
+        for row in found
+    }
+
+
+def expires_at(store: VectorStore) -> datetime | None:
+    """When the store expires if nobody uses it; None: never."""
+    if store.expires_after_days is None:
+        return None
+    return store.last_active_at + timedelta(days=store.expires_after_days)
