@@ -26,6 +26,8 @@ def pytest_load_initial_conftests() -> None:
     var = _ROOT / "var" / f"test-{os.getpid()}"
     _stack.callback(shutil.rmtree, var, ignore_errors=True)
     services = _stack.enter_context(embedded(var))
+    # Where production keeps collected static files: whitenoise warns without it, and warnings are errors.
+    (var / "static").mkdir()
     bootstrap(services.database_url("postgres", "postgres"), passwords={}, tests=True)
     os.environ["ATRIUM_VAR"] = str(var)
     os.environ["DATABASE_URL"] = services.database_url("atrium_app")

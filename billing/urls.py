@@ -1,0 +1,11 @@
+"""URLs of billing, under /v1."""
+
+from django.urls import path
+
+from . import api
+
+urlpatterns = [
+    path("organization/usage/completions", api.CompletionsUsageView.as_view()),
+    path("organization/usage/embeddings", api.EmbeddingsUsageView.as_view()),
+    path("organization/costs", api.CostsView.as_view()),
+]
