@@ -10,4 +10,9 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         """Import for effect: tasks declared with `shared_task` bind to this application."""
+        from inference.embedding import embedder_for
+        from knowledge import ports
+
         from . import celery  # noqa: F401
+
+        ports.wire(embedder_for)

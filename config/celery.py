@@ -4,11 +4,19 @@ import os
 
 from celery import Celery
 from django.conf import settings
+from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("atrium")
 app.conf.update(settings.CELERY)
+app.conf.task_queues = (
+    # A generation's row has a lease, so its doorbell need not be acknowledged: kombu's bookkeeping of unacknowledged
+    # messages cost half of the worker's time. A bell lost with its worker is rung again by the sweep.
+    Queue("generation", no_ack=True),
+    Queue("ingestion"),
+    Queue("maintenance"),
+)
 app.conf.task_routes = {
     "inference.tasks.generate": {"queue": "generation"},
     "knowledge.tasks.ingest": {"queue": "ingestion"},

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import redis
 import structlog
 
 from billing.limits import release_arguments
 from billing.models import Meter
+from knowledge.retrieval import Passage, search
 from tenants import work
 from tenants.errors import AtriumError, NotFound
 from tenants.ids import parse_public_id, public_id
@@ -26,7 +26,7 @@ from .embedding import embeddings_json
 from .generations import Call, Outcome
 from .metering import CallMeter, estimate
 from .providers.base import Cancelled, ProviderError, TextProvider
-from .relay import Outbox
+from .relay import Outbox, Sender
 from .requests import ChatRequest, EmbeddingsRequest, FileSearch
 from .running import RunningCall
 from .transcript import Transcript
@@ -69,18 +69,19 @@ class Ending:
         return cls(Outcome("failed", error=body), "error", orjson.dumps(body), error.status, error.headers)
 
 
-def execute(call: Call, live: RunningCall, client: redis.Redis) -> None:
+def execute(call: Call, live: RunningCall, sender: Sender) -> None:
     """Run a claimed generation to its end. Nothing is raised for what a provider or a client did."""
     started = time.perf_counter()
     meter = CallMeter(call)
-    ending = _run(call, live, Outbox(client, call.inbox, call.id), meter)
+    outbox = Outbox(sender, call.inbox, call.id)
+    ending = _run(call, live, outbox, meter)
     ending.outcome.lines = meter.lines
     claim = work.Claim(call.tenant_id, call.id, call.attempt)
     cost = generations.settle(claim, ending.outcome, retention_days=call.admitted.retention_days)
     if cost is None:
         log.warning("lease was lost; nothing written", generation_id=str(call.id))
         return
-    _tell(call, ending, meter, client)
+    _tell(call, ending, meter, outbox)
     error = ending.outcome.error
     log.info(
         "generation",
@@ -111,16 +112,12 @@ def _run(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter) -> End
         return Ending.failed(AtriumError("The server had an error while processing your request."))
 
 
-def _tell(call: Call, ending: Ending, meter: CallMeter, client: redis.Redis) -> None:
+def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     """The last message and the end of the call's place among the limits, in one round trip."""
-    with client.pipeline(transaction=False) as pipe:
-        outbox = Outbox(client, call.inbox, call.id)
-        outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, client=pipe)
-        admitted = call.admitted
-        refund = admitted.estimated_tokens - meter.tokens
-        arguments = release_arguments(tenant_id=call.tenant_id, call_id=call.id, refund=refund, levels=admitted.levels)
-        pipe.eval(*arguments)
-        pipe.execute()
+    admitted = call.admitted
+    refund = admitted.estimated_tokens - meter.tokens
+    release = release_arguments(tenant_id=call.tenant_id, call_id=call.id, refund=refund, levels=admitted.levels)
+    outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))
 
 
 def _answer_chat(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter) -> Ending:
@@ -191,7 +188,7 @@ def _ask(provider: TextProvider, live: RunningCall, prompt: Any, transcript: Tra
             outbox.chunk(events)
 
 
-def _retrieve(wanted: FileSearch, question: str, meter: CallMeter) -> list[Any]:
+def _retrieve(wanted: FileSearch, question: str, meter: CallMeter) -> list[Passage]:
     """The passages for a question.
 
     Raises:
@@ -203,8 +200,6 @@ def _retrieve(wanted: FileSearch, question: str, meter: CallMeter) -> list[Any]:
         if store_id is None:
             raise NotFound(f"No vector store '{text}'.", param="tools.vector_store_ids")
         store_ids.append(store_id)
-    from knowledge.retrieval import search
-
     found = search(
         store_ids=store_ids,
         query=question,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
+from knowledge.ports import EmbedderUnavailable
 from tenants.errors import InvalidRequest
 from tenants.scope import tenant_scope
 
@@ -15,6 +16,7 @@ from .catalogue import NoDeployment, deployments_of
 from .metering import count_tokens
 from .models import DeploymentBase, Model
 from .providers import minilm
+from .providers.base import ProviderError
 from .providers.minilm import MiniLM
 from .providers.openai_compatible import OpenAICompatible
 from .requests import EmbeddingsRequest
@@ -60,9 +62,13 @@ class RemoteEmbedder:
         """float32 (n, dimensions), as the server gives them.
 
         Raises:
-            ProviderError: the server failed, or answered with other dimensions.
+            EmbedderUnavailable: the server failed; temporary.
+            InvalidRequest: it answered with other dimensions.
         """
-        vectors, _ = self._client.embed(list(texts))
+        try:
+            vectors, _ = self._client.embed(list(texts))
+        except ProviderError as error:
+            raise EmbedderUnavailable(error.message) from error
         found = np.asarray(vectors, dtype=np.float32)
         if found.shape != (len(texts), self.dimensions) or not np.isfinite(found).all():
             raise InvalidRequest(f"'{self.model}' answered with vectors that are not {self.dimensions} finite numbers.")

@@ -49,6 +49,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 MAX_BODY_BYTES = 20 * 1024 * 1024
 _KEEPALIVE_SECONDS = 10.0
 _GONE = Entry("gone", b"")
+_IDLE = Entry("idle", b"")
 
 
 @dataclass(frozen=True)
@@ -198,10 +199,13 @@ class Gateway:
     ) -> None:
         """Pass the worker's entries on until the last; keep a stream alive in between."""
         deadline = time.monotonic() + settings.GENERATION_DEADLINE_SECONDS + 30
+        loop = asyncio.get_running_loop()
         while True:
-            try:
-                entry = await asyncio.wait_for(entries.get(), _KEEPALIVE_SECONDS)
-            except TimeoutError:
+            # A timer of our own: asyncio.wait_for would make a task for every chunk.
+            idle = loop.call_later(_KEEPALIVE_SECONDS, entries.put_nowait, _IDLE)
+            entry = await entries.get()
+            idle.cancel()
+            if entry is _IDLE:
                 late = await self._in_thread(
                     partial(generations.ended, tenant_id=caller.tenant_id, generation_id=generation_id)
                 )

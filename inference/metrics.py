@@ -1,24 +1,30 @@
-"""Prometheus metrics of the hot path, by path, status and tenant-free labels (a tenant label would grow without bound)."""
+"""Prometheus metrics of requests, by method, route and status; a tenant label would grow without bound.
+
+Counted in the process that answers. Where several web processes share a port, `PROMETHEUS_MULTIPROC_DIR` names the
+folder in which they keep their counts together (see `config.metrics`).
+"""
 
 import time
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
 
-_REQUESTS = Counter("atrium_requests_total", "Requests answered.", ["path", "status"])
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUESTS = Counter("atrium_requests_total", "Requests answered.", ["method", "route", "status"])
 _SECONDS = Histogram(
     "atrium_request_seconds",
     "From the request's head to the last byte of its answer.",
-    ["path"],
+    ["method", "route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
 
 @dataclass
 class Observed:
-    """What is known of a request when it ends."""
+    """What is known of a request when it ends. `path` is a route with its parameters named, never filled in."""
 
     path: str
+    method: str = "POST"
     started: float = field(default_factory=time.perf_counter)
     status: int = 0
     tenant_id: str | None = None
@@ -27,5 +33,6 @@ class Observed:
 
 def observe(seen: Observed) -> None:
     """Count a request."""
-    _REQUESTS.labels(seen.path, str(seen.status)).inc()
-    _SECONDS.labels(seen.path).observe(time.perf_counter() - seen.started)
+    method = seen.method if seen.method in _METHODS else "other"
+    _REQUESTS.labels(method, seen.path, str(seen.status)).inc()
+    _SECONDS.labels(method, seen.path).observe(time.perf_counter() - seen.started)

@@ -16,16 +16,16 @@ from tenants import work
 from tenants.scope import acting_for
 
 from . import answering, generations
-from .relay import Outbox
+from .relay import Outbox, Sender
 from .running import running
 
 log = structlog.get_logger("atrium.generation")
 
 
 @lru_cache(maxsize=1)
-def _redis() -> redis.Redis:
-    """This process's client; thread-safe."""
-    return redis.Redis.from_url(settings.REDIS_URL)
+def _sender() -> Sender:
+    """This process's way to the web tier; thread-safe."""
+    return Sender(redis.Redis.from_url(settings.REDIS_URL))
 
 
 def start_generation(**admission: Any) -> Any:
@@ -50,20 +50,16 @@ def generate() -> None:
     if call is None:
         return
     with acting_for(call.tenant_id), running.enter(call.id) as live:
-        answering.execute(call, live, _redis())
+        answering.execute(call, live, _sender())
 
 
 @shared_task
 def sweep_generations() -> None:
     """Settle generations whose worker died, tell their clients, and ring for work whose bell was lost."""
     for lost in generations.settle_lost():
-        with _redis().pipeline(transaction=False) as pipe:
-            body = orjson.dumps(lost.error)
-            Outbox(_redis(), lost.inbox, lost.id).last("error", body, status=generations.WorkerLost.status, client=pipe)
-            pipe.eval(
-                *release_arguments(tenant_id=lost.tenant_id, call_id=lost.id, refund=0, levels=lost.admitted.levels)
-            )
-            pipe.execute()
+        outbox = Outbox(_sender(), lost.inbox, lost.id)
+        release = release_arguments(tenant_id=lost.tenant_id, call_id=lost.id, refund=0, levels=lost.admitted.levels)
+        outbox.last("error", orjson.dumps(lost.error), status=generations.WorkerLost.status, command=tuple(release))
     depth = work.tend(work.GENERATION)
     if depth.oldest_seconds > 1.0:
         for _ in range(min(depth.queued, 100)):

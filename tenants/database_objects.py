@@ -5,11 +5,13 @@ models' `app_may` and `definer_may`. Both run as owner, once, after the last app
 grants: they are reached through their parent.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.db import connections
+from django.db import connections, transaction
 
 from .database_roles import APP, DEFINER, STAFF
 
@@ -17,7 +19,7 @@ from .database_roles import APP, DEFINER, STAFF
 DEFINER_FUNCTIONS = frozenset(
     {
         "claim_work", "renew_work", "expired_work", "tend_queue", "queue_depth", "memberships_of", "tenant_by_slug",
-        "expired_reservations", "lexical_candidates", "lexical_statistics", "expired_contents",
+        "usage_totals", "expired_reservations", "lexical_candidates", "lexical_statistics", "expired_contents",
     }
 )  # fmt: skip
 
@@ -34,22 +36,35 @@ def install_after_migrate(app_config: AppConfig, using: str, **kwargs: Any) -> N
 
 
 def install_functions(using: str) -> None:
-    """Replace every function; those in `DEFINER_FUNCTIONS` are handed to the definer role."""
-    with connections[using].cursor() as cursor:
+    """Replace every function, in one transaction: a function that a file no longer has, or has with other arguments,
+    is gone, and callers never see the moment between. Those marked SECURITY DEFINER are handed to the definer role.
+    """
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        for signature, definer, _ in own_functions(cursor):
+            with _as_owner_of(cursor, definer):
+                cursor.execute(f"DROP FUNCTION {signature}")
         for config in apps.get_app_configs():
             for file in sorted(Path(config.path, "sql").glob("*.sql")):
                 cursor.execute(file.read_text())
-        for signature, definer, owner in own_functions(cursor):
-            if definer and owner != DEFINER:
-                cursor.execute(f"ALTER FUNCTION {signature} OWNER TO {DEFINER}")
         # EXECUTE belongs to whom it is granted, for functions made later too.
         cursor.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
         for signature, definer, _ in own_functions(cursor):
             if definer:
-                cursor.execute(f"SET ROLE {DEFINER}")
-            cursor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-            cursor.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP}, {STAFF}")
-            cursor.execute("RESET ROLE")
+                cursor.execute(f"ALTER FUNCTION {signature} OWNER TO {DEFINER}")
+            with _as_owner_of(cursor, definer):
+                cursor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+                cursor.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP}, {STAFF}")
+
+
+@contextmanager
+def _as_owner_of(cursor: Any, definer: bool) -> Iterator[None]:
+    """The owner may become the definer role, but does not inherit its rights."""
+    if not definer:
+        yield
+        return
+    cursor.execute(f"SET LOCAL ROLE {DEFINER}")
+    yield
+    cursor.execute("RESET ROLE")
 
 
 def own_functions(cursor: Any) -> list[tuple[str, bool, str]]:

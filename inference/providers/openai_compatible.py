@@ -18,6 +18,7 @@ from .base import Cancellation, Cancelled, Chunk, Completion, Prompt, ProviderEr
 #: An answer or a single event beyond this is garbage, not text.
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _READ_BYTES = 64 * 1024
+_LAST_CHUNK_SECONDS = 0.2
 
 
 @lru_cache(maxsize=1)
@@ -74,7 +75,10 @@ class OpenAICompatible:
                 yield chunk
             if done:
                 break
-        response.release_conn() if done else response.close()
+        if done:
+            _give_back(response)
+        else:
+            response.close()
         if not (done or finished):
             raise ProviderError("The model's server broke off in the middle of its answer.", code="upstream_broke_off")
 
@@ -140,6 +144,24 @@ class OpenAICompatible:
             if not part:
                 return
             yield part
+
+
+def _give_back(response: urllib3.BaseHTTPResponse) -> None:
+    """Return the connection of a stream that said [DONE], once its last, empty chunk is read; close it otherwise.
+
+    A connection given back before would hand that chunk to the next call. Servers that keep the stream open get no
+    more than a moment's patience.
+    """
+    connection = response.connection
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(_LAST_CHUNK_SECONDS)
+        try:
+            while response.read1(_READ_BYTES):  # type: ignore[attr-defined]
+                pass
+        except (HTTPError, OSError):
+            response.close()
+            return
+    response.release_conn()
 
 
 class _Breakable:
