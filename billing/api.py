@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api_view import TenantAPIView
+from tenants.authentication import caller_of
 from tenants.errors import InvalidRequest
 from tenants.ids import parse_public_id, public_id
 
@@ -146,7 +147,7 @@ class FinanceView(TenantAPIView):
             InvalidRequest: a parameter that makes no sense.
         """
         asked = _read(self.query, request)
-        own = public_id("proj_", request.user.tenant_id)
+        own = public_id("proj_", caller_of(request).tenant_id)
         within, selection = _range(asked, self.query.limits), _selection(asked, own)
         project = own if "project_id" in asked["group_by"] else None
         data = []

@@ -150,7 +150,7 @@ class Limiter:
     async def release(self, *, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level]) -> None:
         """End the call's concurrent place and give `refund` tokens back."""
         arguments = release_arguments(tenant_id=tenant_id, call_id=call_id, refund=refund, levels=levels)
-        await self._client.eval(*arguments)  # type: ignore[misc]
+        await self._client.eval(*arguments)
 
 
 def release_arguments(*, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level]) -> list[Any]:

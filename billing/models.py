@@ -210,6 +210,7 @@ class UsageRecord(TenantModel):
     corrects = models.UUIDField(null=True)
 
     app_may = ("SELECT", "INSERT")
+    definer_may = ("SELECT",)
 
     class Meta:
         constraints = [

@@ -71,11 +71,14 @@ class BudgetConflict(AtriumError):
     code = "budget_conflict"
 
 
-def set_budget(*, name: str, limit: Decimal, currency: str, by: Actor, key_id: UUID | None = None) -> Budget:
+def set_budget(
+    *, name: str, limit: Decimal, by: Actor, currency: str | None = None, key_id: UUID | None = None
+) -> Budget:
     """Create or change the current tenant's budget of this name.
 
     Args:
-        limit: per calendar month (UTC), in `currency`, which is the tenant's.
+        limit: per calendar month (UTC), in the tenant's currency.
+        currency: what the caller takes that to be; refused where it is another.
         key_id: the one key that it limits; all of the tenant's where missing.
 
     Raises:
@@ -85,12 +88,13 @@ def set_budget(*, name: str, limit: Decimal, currency: str, by: Actor, key_id: U
     if not limit.is_finite() or not 0 <= limit < _LARGEST or limit != round(limit, 12):
         raise InvalidRequest("Invalid 'limit': an amount from 0 with at most 12 digits after the point.", param="limit")
     with tenant_scope() as tenant_id:
-        if currency != Tenant.objects.get(id=tenant_id).currency:
+        own = Tenant.objects.get(id=tenant_id).currency
+        if currency not in (None, own):
             raise InvalidRequest(f"This tenant is not billed in {currency}.", param="currency")
         if key_id is not None and not ApiKey.objects.filter(id=key_id).exists():
             raise InvalidRequest("No such API key.", param="api_key_id")
         budget, created = Budget.objects.select_for_update().get_or_create(
-            tenant_id=tenant_id, name=name, defaults={"key_id": key_id, "currency": currency, "limit": limit}
+            tenant_id=tenant_id, name=name, defaults={"key_id": key_id, "currency": own, "limit": limit}
         )
         if budget.key_id != key_id:
             raise BudgetConflict(f"Budget '{name}' limits something else. Use another name.", param="name")

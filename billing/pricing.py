@@ -59,10 +59,10 @@ def quote(*, needs: Iterable[tuple[str, str]], currency: str, now: datetime) -> 
     wanted = set(needs)
     valid = Q(model__in={model for model, _ in wanted}, currency=currency, valid_from__lte=now)
     with tenant_scope():
-        plan_id = Subscription.objects.values_list("plan_id", flat=True).first()
+        plans = Subscription.objects.values_list("plan_id", flat=True)
         rows: list[PriceBase] = [
             *Price.objects.filter(valid, plan=None).order_by("valid_from"),
-            *Price.objects.filter(valid, plan_id=plan_id, plan__isnull=False).order_by("valid_from"),
+            *Price.objects.filter(valid, plan_id__in=plans).order_by("valid_from"),
             *TenantPrice.objects.filter(valid).order_by("valid_from"),
         ]
     # Later rows win: list, then plan, then contract, each from the oldest to the newest.

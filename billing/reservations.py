@@ -128,7 +128,8 @@ def reserve(
                     "SELECT reserve_spend(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                     [
                         tenant_id, reservation_id, request_id, key_id, operation, end_user,
-                        hold if hold_min is None else hold_min, hold, currency, prices_json(quote), lease,
+                        hold if hold_min is None else hold_min, hold, currency, prices_json(quote),
+                        lease,  # type: ignore[list-item]  # psycopg sends intervals, the stubs do not know
                     ],
                 )  # fmt: skip
                 return Decimal(cursor.fetchone()[0])

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from . import api
+from . import api, budgets_api
 
 urlpatterns = [
+    path("budgets", budgets_api.BudgetsView.as_view()),
     path("organization/usage/completions", api.CompletionsUsageView.as_view()),
     path("organization/usage/embeddings", api.EmbeddingsUsageView.as_view()),
     path("organization/costs", api.CostsView.as_view()),

@@ -6,6 +6,7 @@ without asking the database. Of the secret (160 bits) only a keyed hash is kept.
 """
 
 import hmac
+import re
 import secrets
 import zlib
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from uuid import UUID
 from django.conf import settings
 
 from .audit import Actor, record
-from .errors import AtriumError, InvalidRequest, NotFound
+from .errors import AtriumError, InvalidRequest, NotFound, PermissionDenied
 from .models import ApiKey, PlatformKey, Tenant
 from .permissions import KEY_SCOPES
 from .scope import as_staff, tenant_scope
@@ -36,6 +37,10 @@ class TenantSuspended(AtriumError):
     status = 403
     type = "permission_error"
     code = "tenant_suspended"
+
+
+_KEY = re.compile(r"(sk-([0-9a-f]{32})-([0-9a-f]{8})-([0-9a-f]{40}))([0-9a-f]{8})")
+_PLATFORM_KEY = re.compile(r"(pk-([0-9a-f]{8})-([0-9a-f]{40}))([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def secret_matches(secret: str, stored: str) -> bool:
 def format_key(tenant_id: UUID, prefix: str, secret: str) -> str:
     """The key as its owner sees it, once."""
     body = f"sk-{tenant_id.hex}-{prefix}-{secret}"
-    return f"{body}{zlib.crc32(body.encode()):08x}"
+    return body + _checksum(body)
 
 
 def parse_key(text: str) -> ParsedKey:
@@ -94,14 +99,13 @@ def parse_key(text: str) -> ParsedKey:
     Raises:
         InvalidKey: it is not shaped like one, or its checksum is off.
     """
-    body, checksum = text[:-8], text[-8:]
-    parts = body.split("-")
-    if len(text) == 93 and len(parts) == 4 and f"{zlib.crc32(body.encode()):08x}" == checksum:
-        try:
-            return ParsedKey(UUID(hex=parts[1]), parts[2], parts[3])
-        except ValueError:
-            pass
+    if (found := _KEY.fullmatch(text)) and _checksum(found[1]) == found[5]:
+        return ParsedKey(UUID(hex=found[2]), found[3], found[4])
     raise InvalidKey("Incorrect API key provided. Check that you copied the whole key; it was shown once when made.")
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
 
 
 def issue(
@@ -113,15 +117,27 @@ def issue(
     requests_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
     concurrent_calls: int | None = None,
+    grantable: frozenset[str] = KEY_SCOPES,
+    now: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key for the current tenant; returns its row and the key itself, which exists nowhere else.
 
+    Args:
+        grantable: what the one who asks may pass on; everything where missing.
+
     Raises:
-        InvalidRequest: a scope that does not exist.
+        InvalidRequest: a scope that does not exist, none at all, or an end in the past (by `now`, where given).
+        PermissionDenied: a scope that is not grantable.
     """
+    if not scopes:
+        raise InvalidRequest("A key needs at least one scope.", param="scopes")
     if unknown := sorted(set(scopes) - KEY_SCOPES):
         known = ", ".join(sorted(KEY_SCOPES))
         raise InvalidRequest(f"Unknown scopes: {', '.join(unknown)}. Known: {known}.", param="scopes")
+    if beyond := sorted(set(scopes) - grantable):
+        raise PermissionDenied(f"A key may not grant scopes that it lacks itself: {', '.join(beyond)}.", param="scopes")
+    if now is not None and expires_at is not None and expires_at <= now:
+        raise InvalidRequest("Invalid 'expires_at': must be in the future.", param="expires_at")
     prefix, secret = secrets.token_hex(4), secrets.token_hex(20)
     with tenant_scope() as tenant_id:
         key = ApiKey.objects.create(
@@ -198,7 +214,7 @@ def issue_platform_key(*, name: str) -> str:
     with as_staff():
         PlatformKey.objects.create(name=name, prefix=prefix, secret_hash=hash_secret(secret))
     body = f"pk-{prefix}-{secret}"
-    return f"{body}{zlib.crc32(body.encode()):08x}"
+    return body + _checksum(body)
 
 
 def verify_platform_key(text: str, *, now: datetime) -> PlatformKey:
@@ -207,10 +223,9 @@ def verify_platform_key(text: str, *, now: datetime) -> PlatformKey:
     Raises:
         InvalidKey: malformed, wrong, expired or revoked.
     """
-    parts = text[:-8].split("-")
-    if len(parts) == 3 and parts[0] == "pk":
+    if (found := _PLATFORM_KEY.fullmatch(text)) and _checksum(found[1]) == found[4]:
         with as_staff():
-            key = PlatformKey.objects.filter(prefix=parts[1], revoked_at=None).first()
-        if key and secret_matches(parts[2], key.secret_hash) and (key.expires_at is None or key.expires_at > now):
+            key = PlatformKey.objects.filter(prefix=found[2], revoked_at=None).first()
+        if key and secret_matches(found[3], key.secret_hash) and (key.expires_at is None or key.expires_at > now):
             return key
     raise InvalidKey("Incorrect platform key provided.")

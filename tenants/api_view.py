@@ -26,7 +26,7 @@ class PlatformAPIView(APIView):
     """Base of the operator's endpoints: they see every tenant through the audited staff role."""
 
     authentication_classes = [PlatformKeyAuthentication]
-    permission_classes: list[type[BasePermission]] = []  # type: ignore[assignment]
+    permission_classes: list[type[BasePermission]] = []
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """DRF's dispatch, as staff."""

@@ -7,7 +7,7 @@ revoked key is refused everywhere within that time.
 import time
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
@@ -18,6 +18,7 @@ from .api_keys import Caller, InvalidKey, note_use, parse_key, verify, verify_pl
 from .errors import PermissionDenied
 from .models import PlatformKey
 from .scope import acting_for, enter_tenant
+from .throttling import guessing_is_slow
 
 _NOTE_USE_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
@@ -95,6 +96,11 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
 
+def caller_of(request: Request) -> Caller:
+    """The caller of a request that `ApiKeyAuthentication` let in."""
+    return cast(Caller, request.user)
+
+
 class HasKeyScope(BasePermission):
     """The key holds the scope that the view names for the method: `scopes = {"GET": "files.read", …}`."""
 
@@ -116,8 +122,10 @@ class PlatformKeyAuthentication(BaseAuthentication):
 
         Raises:
             InvalidKey: no key or a bad one (401).
+            TooManyAttempts: too many bad ones from this address (429).
         """
-        key = verify_platform_key(bearer(request.headers.get("Authorization")), now=datetime.now(UTC))
+        with guessing_is_slow(request):
+            key = verify_platform_key(bearer(request.headers.get("Authorization")), now=datetime.now(UTC))
         key.is_authenticated = True  # type: ignore[attr-defined]
         return key, key.prefix
 

@@ -29,7 +29,9 @@ def decrypt(token: str) -> str:
     try:
         return _fernet().decrypt(token.encode()).decode() if token else ""
     except InvalidToken as error:
-        raise Undecryptable("a stored credential was encrypted under a key that is not in FIELD_ENCRYPTION_KEYS") from error
+        raise Undecryptable(
+            "a stored credential was encrypted under a key that is not in FIELD_ENCRYPTION_KEYS"
+        ) from error
 
 
 class EncryptedTextField(models.TextField):

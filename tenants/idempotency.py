@@ -15,6 +15,7 @@ from django.db import connection
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from .authentication import caller_of
 from .errors import AtriumError, InvalidRequest
 from .models import IdempotencyRecord
 from .scope import tenant_scope
@@ -90,7 +91,7 @@ def idempotent(*, secret_fields: tuple[str, ...] = ()) -> Callable[[Callable[...
             if "Idempotency-Key" not in request.headers:
                 return create(self, request, *args, **kwargs)
             key = check_key(request.headers["Idempotency-Key"])
-            caller = str(request.user.key_id)
+            caller = str(caller_of(request).key_id)
             # The standard library's: it takes every value that JSON can carry, integers beyond 64 bits included.
             body = json.dumps(request.data, sort_keys=True).encode()
             mark = fingerprint(str(request.method).encode(), request.path.encode(), body)
@@ -110,6 +111,7 @@ def idempotent(*, secret_fields: tuple[str, ...] = ()) -> Callable[[Callable[...
                 )
                 return response
 
+        wrapper.honours_idempotency_key = True  # type: ignore[attr-defined]  # for the OpenAPI document
         return wrapper
 
     return decorate

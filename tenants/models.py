@@ -17,7 +17,7 @@ class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(unique=True)
 
-    objects = UserManager()
+    objects = UserManager()  # type: ignore[misc]
 
     def __str__(self) -> str:
         return self.email
@@ -35,7 +35,7 @@ class Tenant(models.Model):
     name = models.CharField(max_length=200)
     external_id = models.CharField(max_length=200, unique=True, null=True, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
-    currency = models.CharField(max_length=3, default="USD")
+    currency = models.CharField(max_length=3, default="USD", validators=[RegexValidator(r"^[A-Z]{3}$")])
     content_retention_days = models.PositiveIntegerField(
         default=30, help_text="Days that prompts and answers are kept. 0: gone when the call is settled."
     )

@@ -4,12 +4,25 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
+from rest_framework import serializers
 from rest_framework.request import Request
 
 from .errors import InvalidRequest
 from .ids import parse_public_id
 
 MAX_LIMIT = 100
+
+
+def list_of(shape: type[serializers.Serializer]) -> type[serializers.Serializer]:
+    """The OpenAPI schema of a list of `shape`."""
+    members = {
+        "object": serializers.CharField(),
+        "data": shape(many=True),
+        "first_id": serializers.CharField(allow_null=True),
+        "last_id": serializers.CharField(allow_null=True),
+        "has_more": serializers.BooleanField(),
+    }
+    return type(f"{shape.__name__.removesuffix('Object')}List", (serializers.Serializer,), members)
 
 
 def page(

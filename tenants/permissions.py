@@ -9,7 +9,9 @@ KEY_SCOPES = frozenset(
         "vector_stores.read",  # search included
         "vector_stores.write",
         "usage.read",  # finance: usage and costs
-        "keys.write",  # issue and revoke keys
+        "keys.write",  # issue, list and revoke keys
+        "budgets.read",
+        "budgets.write",
     }
 )
 

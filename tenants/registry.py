@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
 
 from .audit import Actor, record
-from .errors import AtriumError, NotFound
+from .errors import AtriumError, InvalidRequest, NotFound
 from .ids import uuid7
 from .models import Tenant
 from .scope import acting_for, tenant_scope
@@ -26,6 +27,14 @@ class SlugTaken(AtriumError):
     code = "slug_taken"
 
 
+class ExternalIdTaken(AtriumError):
+    """Another tenant has this external id."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "external_id_taken"
+
+
 def on_new_tenant(hook: NewTenantHook) -> None:
     """Register what an app adds to a new tenant, in the transaction that creates it."""
     if hook not in _hooks:
@@ -41,31 +50,54 @@ def create_tenant(
     external_id: str | None = None,
     content_retention_days: int = 30,
     options: dict[str, Any] | None = None,
+    tenant_id: UUID | None = None,
 ) -> Tenant:
     """Create a tenant and what every app adds to one, all or nothing.
 
+    Works as the app role in the new tenant's own scope, for staff too.
+
     Args:
         options: for the apps' hooks, such as `{"plan": "team"}`.
+        tenant_id: given by callers who add more in the same scope.
 
     Raises:
-        SlugTaken: the slug is another's.
+        InvalidRequest: a slug, name or currency that cannot be one.
+        SlugTaken, ExternalIdTaken: it is another's.
     """
     tenant = Tenant(
-        id=uuid7(),
+        id=tenant_id or uuid7(),
         slug=slug,
         name=name,
         currency=currency,
         external_id=external_id,
         content_retention_days=content_retention_days,
     )
+    _check_fields(tenant)
     with acting_for(tenant.id), tenant_scope():
-        if tenant_by_slug(slug) is not None:
-            raise SlugTaken(f"The slug '{slug}' is taken.", param="slug")
-        tenant.save(force_insert=True)
+        _insert(tenant)
         record(by=by, action="tenant.created", target=tenant, changes={"slug": slug, "name": name})
         for hook in _hooks:
             hook(tenant, options or {})
     return tenant
+
+
+def _check_fields(tenant: Tenant) -> None:
+    try:
+        tenant.clean_fields()
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        raise InvalidRequest(f"Invalid '{field}': {messages[0]}", param=field) from error
+
+
+def _insert(tenant: Tenant) -> None:
+    """Unique over all tenants by index: a look-up here would see the own scope only, and two could race past it."""
+    try:
+        with transaction.atomic():
+            tenant.save(force_insert=True)
+    except IntegrityError as error:
+        if "external_id" in error.__cause__.diag.constraint_name:  # type: ignore[union-attr]
+            raise ExternalIdTaken("A tenant with this external id exists.", param="external_id") from error
+        raise SlugTaken(f"The slug '{tenant.slug}' is taken.", param="slug") from error
 
 
 def set_status(*, tenant: Tenant, status: Tenant.Status, by: Actor) -> Tenant:

@@ -21,11 +21,11 @@ TENANT_SETTING = "current_setting('app.tenant_id')::uuid"
 class _DeferredConstraint(BaseConstraint):
     """A constraint whose statements run after its table exists, in CREATE TABLE as well as by AddConstraint."""
 
-    def constraint_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+    def constraint_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> None:  # type: ignore[override]
         """Queue the statements behind CREATE TABLE; nothing stands inside it."""
         schema_editor.deferred_sql.append(self.create_sql(model, schema_editor))
 
-    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
         raise NotImplementedError
 
     def validate(self, *args: Any, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class TenantOwned(_DeferredConstraint):
         super().__init__(name=name, violation_error_message=violation_error_message)
         self.key = key
 
-    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
         """Key, FORCE ROW LEVEL SECURITY and the four policies."""
         table = model._meta.db_table
         statements = []
@@ -61,7 +61,7 @@ class TenantOwned(_DeferredConstraint):
         ]
         return self._statement(model, schema_editor, ";\n".join(statements))
 
-    def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
         """Drop the policies; without one, FORCE leaves the table readable by nobody."""
         drops = [f"DROP POLICY {policy} ON %(table)s" for policy in ("tenant", OWNER, STAFF, DEFINER)]
         return self._statement(model, schema_editor, ";\n".join(drops))
@@ -91,7 +91,7 @@ class TenantForeignKey(_DeferredConstraint):
         super().__init__(name=name, violation_error_message=violation_error_message)
         self.field = field
 
-    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
         """The deferrable composite foreign key."""
         column = model._meta.get_field(self.field).column  # type: ignore[union-attr]
         target = model._meta.get_field(self.field).related_model._meta.db_table  # type: ignore[union-attr]
@@ -102,7 +102,7 @@ class TenantForeignKey(_DeferredConstraint):
             f'REFERENCES "{target}" (tenant_id, id) DEFERRABLE INITIALLY DEFERRED',
         )
 
-    def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
         """Drop the foreign key."""
         return self._statement(model, schema_editor, f'ALTER TABLE %(table)s DROP CONSTRAINT "{self.name}"')
 

@@ -1,0 +1,14 @@
+"""URLs of tenants, under /v1."""
+
+from django.urls import path
+
+from . import keys_api, platform_api
+
+urlpatterns = [
+    path("api_keys", keys_api.KeysView.as_view()),
+    path("api_keys/<str:key_id>", keys_api.KeyView.as_view()),
+    path("platform/tenants", platform_api.TenantsView.as_view()),
+    path("platform/tenants/<str:tenant_id>", platform_api.TenantView.as_view()),
+    path("platform/tenants/<str:tenant_id>/suspend", platform_api.SuspendView.as_view()),
+    path("platform/tenants/<str:tenant_id>/resume", platform_api.ResumeView.as_view()),
+]
