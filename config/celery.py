@@ -6,6 +6,8 @@ from celery import Celery
 from django.conf import settings
 from kombu import Queue
 
+from . import worker_heartbeat  # noqa: F401  for effect: workers beat
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("atrium")

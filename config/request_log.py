@@ -1,4 +1,4 @@
-"""Every answer carries an `x-request-id`; every request is logged once, with ids and timings, without content."""
+"""Every answer carries an `x-request-id`; every request is logged and counted once, with ids and timings, no content."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,8 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from inference.metrics import Observed, observe
+from tenants.api_keys import Caller
 from tenants.ids import uuid7
 
 log = structlog.get_logger("atrium.request")
@@ -19,18 +21,21 @@ def RequestLogMiddleware(get_response: Callable[[HttpRequest], HttpResponse]) ->
         request_id = uuid7().hex
         request.request_id = request_id  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        started = time.perf_counter()
+        seen = Observed(path="unmatched", method=request.method or "")
         try:
             response = get_response(request)
-            elapsed = (time.perf_counter() - started) * 1000
+            elapsed = (time.perf_counter() - seen.started) * 1000
             response["x-request-id"] = request_id
             response["openai-processing-ms"] = str(round(elapsed))
+            seen.path, seen.status = _route(request), response.status_code
+            observe(seen)
             if request.path not in _QUIET:
                 log.info(
                     "request",
                     method=request.method,
                     path=request.path,
                     status=response.status_code,
+                    tenant_id=_tenant(request),
                     ms=round(elapsed, 1),
                 )
             return response
@@ -38,3 +43,15 @@ def RequestLogMiddleware(get_response: Callable[[HttpRequest], HttpResponse]) ->
             structlog.contextvars.clear_contextvars()
 
     return middleware
+
+
+def _route(request: HttpRequest) -> str:
+    """The pattern that matched, so that ids do not become labels; one name for all that matched none."""
+    match = request.resolver_match
+    return f"/{match.route}" if match else "unmatched"
+
+
+def _tenant(request: HttpRequest) -> str | None:
+    """The caller's tenant, where an API key was given. Asks for the type: more would load a session's user."""
+    user = getattr(request, "user", None)
+    return str(user.tenant_id) if type(user) is Caller else None

@@ -16,8 +16,8 @@ DEBUG = False
 VAR = Path(env.str("ATRIUM_VAR", str(BASE_DIR / "var")))
 
 
-def _secret(name: str, development: str) -> str:
-    """A secret from the environment. Production refuses to start without; development has a fixed, worthless one."""
+def _required(name: str, development: str) -> str:
+    """From the environment. Production refuses to start without; development has a fixed, worthless value."""
     value = env.str(name, "")
     if value:
         return value
@@ -26,17 +26,15 @@ def _secret(name: str, development: str) -> str:
     return development
 
 
-SECRET_KEY = _secret("SECRET_KEY", "development-only-" + "x" * 50)
+SECRET_KEY = _required("SECRET_KEY", "development-only-" + "x" * 50)
 #: Newest first: the first hashes new keys, all verify.
-API_KEY_HASH_KEYS = [key.encode() for key in _secret("API_KEY_HASH_KEYS", "development-only-hash-key").split(",")]
+API_KEY_HASH_KEYS = [key.encode() for key in _required("API_KEY_HASH_KEYS", "development-only-hash-key").split(",")]
 #: Fernet keys for stored provider credentials, newest first.
-FIELD_ENCRYPTION_KEYS = _secret("FIELD_ENCRYPTION_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=").split(",")
+FIELD_ENCRYPTION_KEYS = _required("FIELD_ENCRYPTION_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=").split(",")
 #: How long a process may answer for a key without asking the database: a revoked key dies within this.
 API_KEY_CACHE_SECONDS = 3.0
 
-ALLOWED_HOSTS = env.list(
-    "ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"]
-)
+ALLOWED_HOSTS = _required("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],testserver").split(",")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ATRIUM_HOST = env.str("ATRIUM_HOST", "127.0.0.1")
 ATRIUM_PORT = env.int("ATRIUM_PORT", 8000)
@@ -54,7 +52,7 @@ _services = _embedded()
 
 
 def _database_url(variable: str, role: str) -> str:
-    if env.str("DATABASE_URL", ""):
+    if _required("DATABASE_URL", ""):
         return env.str(variable, "") or env.str("DATABASE_URL")
     return f"postgresql://{role}@/atrium?{_services.get('postgres', f'host={VAR}/postgres')}"
 
@@ -84,7 +82,7 @@ DATABASES = {
 DATABASES["default"]["TEST"] = {"MIRROR": "owner"}
 DATABASES["staff"]["TEST"] = {"MIRROR": "owner"}
 DATABASE_ROUTERS = ["tenants.routing.RoleRouter"]
-REDIS_URL = env.str("REDIS_URL", "") or _services.get("redis_url", "redis://127.0.0.1:6379/0")
+REDIS_URL = _required("REDIS_URL", "") or _services.get("redis_url", "redis://127.0.0.1:6379/0")
 
 # --- Django ----------------------------------------------------------------------------------------------------------
 
@@ -109,6 +107,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.content_security.ContentSecurityMiddleware",
     "config.request_log.RequestLogMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -149,7 +148,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", PRODUCTION)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", PRODUCTION) else None
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
@@ -243,3 +242,19 @@ LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOGGING_CONFIG = "config.logs.configure"
 LOGGING = {"configured in": "config.logs"}  # Django calls LOGGING_CONFIG only where this is not empty
 SENTRY_DSN = env.str("SENTRY_DSN", "")
+    "PREPROCESSING_HOOKS": ["config.openapi.only_the_api"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.add_hot_path",
+        "config.openapi.add_errors",
+        "config.openapi.add_idempotency_key",
+    ],
+    # The default badge would ask another host to validate the document.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+#: What a scraper of `/metrics` sends as bearer token. Without one the page is open in development, absent in production.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+#: prometheus_client reads this variable by itself; it is named here to know which registry holds the counts.
+METRICS_FOLDER = env.str("PROMETHEUS_MULTIPROC_DIR", "")

@@ -5,6 +5,7 @@ Web, generation worker, ingestion worker and beat; the embedded PostgreSQL and R
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def stack(*, var: Path, host: str = "127.0.0.1", port: int = 8000) -> Iterator[S
             environment.setdefault("REDIS_URL", services.redis_url)
         environment["ATRIUM_VAR"] = str(var)
         environment["DJANGO_SETTINGS_MODULE"] = "config.settings"
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(_empty_folder(var / "metrics"))
         for command in (["migrate", "-v", "0"], ["collectstatic", "--noinput", "-v", "0"]):
             subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
         chosen = free_port(port, host)
@@ -108,6 +110,13 @@ def stack(*, var: Path, host: str = "127.0.0.1", port: int = 8000) -> Iterator[S
         for name in atrium.commands:
             atrium.start(name)
         yield atrium
+
+
+def _empty_folder(folder: Path) -> Path:
+    """The web processes' counts start anew with their supervisor; those of one that died meanwhile are kept."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def wait_for_signal() -> None:

@@ -38,7 +38,7 @@ class ModelListView(TenantAPIView):
 
     scopes = {"GET": "inference"}
 
-    @extend_schema(operation_id="listModels", summary="List models", tags=["models"], responses=ModelList)
+    @extend_schema(operation_id="list_models", summary="List models", tags=["models"], responses=ModelList)
     def get(self, request: Request) -> Response:
         """The models that your tenant was granted."""
         return Response({"object": "list", "data": [_shape(grant) for grant in granted_models()]})
@@ -49,7 +49,7 @@ class ModelView(TenantAPIView):
 
     scopes = {"GET": "inference"}
 
-    @extend_schema(operation_id="retrieveModel", summary="Retrieve a model", tags=["models"], responses=ModelObject)
+    @extend_schema(operation_id="get_model", summary="Retrieve a model", tags=["models"], responses=ModelObject)
     def get(self, request: Request, model_id: str) -> Response:
         """One of the models that your tenant was granted."""
         grants = granted_models()

@@ -1,0 +1,164 @@
+"""The one OpenAPI 3.1 document: what drf-spectacular finds in the views, and what stands beside Django.
+
+Hooks of drf-spectacular, in the order of `SPECTACULAR_SETTINGS`: the hot path is added from the pydantic models that
+validate its requests, every operation gets the error shape it answers with, creates get their `Idempotency-Key`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from pydantic.json_schema import models_json_schema
+
+from inference.requests import ChatRequest, EmbeddingsRequest, FileSearch
+
+from . import hot_path_schemas as answers
+from .errors import speaks_openai
+
+Operation = dict[str, Any]
+Document = dict[str, Any]
+
+_SCHEMAS = "#/components/schemas/"
+_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key and body answer the first answer again, with `idempotent-replayed: true`. The same key "
+    "with another body is refused (422), and so is one whose first request is still under way (409).",
+}
+_STREAM = (
+    "With `stream: true`, server-sent events: `data: {chunk}`, each a `ChatCompletionChunk`, and at last `data: [DONE]`. "
+    "Lines that begin with a colon are comments. A failure after the first event is `data: {error}`, and ends the stream."
+)
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    """How the document names a tenant's keys."""
+
+    target_class = "tenants.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """A bearer token."""
+        return {"type": "http", "scheme": "bearer", "description": "An API key of a tenant: `sk-…`."}
+
+
+class PlatformKeyScheme(OpenApiAuthenticationExtension):
+    """How the document names the operator's keys."""
+
+    target_class = "tenants.authentication.PlatformKeyAuthentication"
+    name = "platformKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """A bearer token."""
+        return {"type": "http", "scheme": "bearer", "description": "A key of the platform's operator: `pk-…`."}
+
+
+def only_the_api(endpoints: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What is not under /v1 is no part of the API."""
+    return [endpoint for endpoint in endpoints if endpoint[0].startswith("/v1/")]
+
+
+def add_hot_path(result: Document, generator: Any, **kwargs: Any) -> Document:
+    """Chat completions and embeddings, which are served beside Django."""
+    _add_schemas(result)
+    result["paths"]["/v1/chat/completions"] = {"post": _chat()}
+    result["paths"]["/v1/embeddings"] = {"post": _embeddings()}
+    # A document that has no view with an API key yet still describes the hot path's.
+    schemes = result["components"].setdefault("securitySchemes", {})
+    schemes.setdefault(ApiKeyScheme.name, ApiKeyScheme(None).get_security_definition(None))
+    return result
+
+
+def add_errors(result: Document, generator: Any, **kwargs: Any) -> Document:
+    """Every operation's 4xx and 5xx, unless its view says more."""
+    components = result["components"].setdefault("responses", {})
+    for name, media_type in (("Error", "application/json"), ("Problem", "application/problem+json")):
+        content = {media_type: {"schema": {"$ref": _SCHEMAS + name}}}
+        components[name] = {"description": "What was wrong, and what to do.", "content": content}
+    for path, operation in _operations(result):
+        name = "Error" if speaks_openai(path) else "Problem"
+        for status in ("4XX", "5XX"):
+            operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
+    return result
+
+
+def add_idempotency_key(result: Document, generator: Any, **kwargs: Any) -> Document:
+    """The header parameter of the creates that honour it."""
+    result["components"].setdefault("parameters", {})["IdempotencyKey"] = _IDEMPOTENCY_KEY
+    creates = {path for path, _, method, view in generator.endpoints if method == "POST" and _is_idempotent(view)}
+    for path, operation in _operations(result, "post"):
+        if path in creates or path in ("/v1/chat/completions", "/v1/embeddings"):
+            operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
+    return result
+
+
+def _is_idempotent(callback: Any) -> bool:
+    return getattr(callback.cls.post, "honours_idempotency_key", False)
+
+
+def _operations(result: Document, *methods: str) -> Iterator[tuple[str, Operation]]:
+    for path, item in result["paths"].items():
+        for method, operation in item.items():
+            if method in (methods or _METHODS):
+                yield path, operation
+
+
+def _add_schemas(result: Document) -> None:
+    validated, answered = (ChatRequest, EmbeddingsRequest, FileSearch), (
+        answers.Error, answers.Problem, answers.ChatCompletion, answers.ChatCompletionChunk, answers.EmbeddingList,
+    )  # fmt: skip
+    _, definitions = models_json_schema(
+        [*((model, "validation") for model in validated), *((model, "serialization") for model in answered)],
+        ref_template=_SCHEMAS + "{model}",
+    )
+    schemas = result["components"].setdefault("schemas", {})
+    if taken := schemas.keys() & definitions["$defs"].keys():
+        raise ValueError(f"two schemas of one name: {', '.join(sorted(taken))}")
+    schemas |= definitions["$defs"]
+    # `tools` takes any function for the upstream; `file_search` is the one that Atrium answers itself.
+    tools = next(option for option in schemas["ChatRequest"]["properties"]["tools"]["anyOf"] if "items" in option)
+    tools["items"] = {"anyOf": [{"$ref": _SCHEMAS + "FileSearch"}, tools["items"]]}
+
+
+def _chat() -> Operation:
+    return {
+        "operationId": "create_chat_completion",
+        "summary": "Create a chat completion",
+        "description": "Answers the messages with a model that your tenant was granted; with the tool `file_search`, from "
+        "your vector stores, with citations. Members that are not listed are ignored.",
+        **_hot("ChatRequest"),
+        "responses": {
+            "200": {
+                "description": "The answer, whole or streamed.",
+                "content": {
+                    "application/json": {"schema": {"$ref": _SCHEMAS + "ChatCompletion"}},
+                    "text/event-stream": {"schema": {"type": "string", "description": _STREAM}},
+                },
+            }
+        },
+        "tags": ["chat"],
+    }
+
+
+def _embeddings() -> Operation:
+    return {
+        "operationId": "create_embeddings",
+        "summary": "Create embeddings",
+        "description": "Turns texts into vectors with a model that your tenant was granted.",
+        **_hot("EmbeddingsRequest"),
+        "responses": {
+            "200": {
+                "description": "The vectors.",
+                "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "EmbeddingList"}}},
+            }
+        },
+        "tags": ["embeddings"],
+    }
+
+
+def _hot(request: str) -> Operation:
+    content = {"application/json": {"schema": {"$ref": _SCHEMAS + request}}}
+    return {"requestBody": {"required": True, "content": content}, "security": [{ApiKeyScheme.name: []}]}

@@ -1,0 +1,59 @@
+"""Production refuses to start without its secrets and addresses, and passes Django's deployment checks with them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PRODUCTION = {
+    "ATRIUM_ENV": "production",
+    "SECRET_KEY": "n4Vq8hXw2rTz6kBd9mJs3pLf7yGc1aEu5oRi0QxWvHtKbZgNjM",
+    "API_KEY_HASH_KEYS": "a" * 64,
+    "FIELD_ENCRYPTION_KEYS": "c29tZSBmZXJuZXQga2V5IGZvciB0aGUgdGVzdHMuISE=",
+    "ALLOWED_HOSTS": "api.example.com",
+    "DATABASE_URL": "postgresql://app:secret@db.example.com/atrium",
+    "REDIS_URL": "redis://redis.example.com:6379/0",
+}
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """manage.py with this environment only, besides what Python itself needs."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments], cwd=_ROOT, env=kept | environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("missing", sorted(_PRODUCTION.keys() - {"ATRIUM_ENV"}))
+def test_production_refuses_to_start_without(missing: str) -> None:
+    environment = {name: value for name, value in _PRODUCTION.items() if name != missing}
+    ended = manage("check", **environment)
+    assert ended.returncode != 0
+    assert f"{missing} must be set in production" in ended.stderr
+    ended = manage("check", **environment, **{missing: ""})
+    assert f"{missing} must be set in production" in ended.stderr
+
+
+def test_production_passes_djangos_deployment_checks(tmp_path: Path) -> None:
+    ended = manage("check", "--deploy", "--fail-level", "WARNING", ATRIUM_VAR=str(tmp_path), **_PRODUCTION)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_development_starts_with_nothing_set(tmp_path: Path) -> None:
+    assert manage("check", ATRIUM_VAR=str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize(("dsn", "active"), [("", "False"), ("http://public@127.0.0.1:9/1", "True")])
+def test_sentry_runs_only_with_a_dsn_and_is_told_no_content(dsn: str, active: str) -> None:
+    code = (
+        "import sentry_sdk; c = sentry_sdk.get_client(); o = c.options;"
+        "print(c.is_active(), o['send_default_pii'], o['max_request_body_size'], o['include_local_variables'])"
+    )
+    ended = manage("shell", "--no-imports", "-c", code, SENTRY_DSN=dsn)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split()[0] == active
+    if dsn:
+        assert ended.stdout.split() == ["True", "False", "never", "False"]
