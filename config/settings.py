@@ -230,6 +230,15 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
+    "PREPROCESSING_HOOKS": ["config.openapi.only_the_api"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.add_hot_path",
+        "config.openapi.add_errors",
+        "config.openapi.add_idempotency_key",
+    ],
+    # The default badge would ask another host to validate the document.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
@@ -242,15 +251,6 @@ LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOGGING_CONFIG = "config.logs.configure"
 LOGGING = {"configured in": "config.logs"}  # Django calls LOGGING_CONFIG only where this is not empty
 SENTRY_DSN = env.str("SENTRY_DSN", "")
-    "PREPROCESSING_HOOKS": ["config.openapi.only_the_api"],
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.openapi.add_hot_path",
-        "config.openapi.add_errors",
-        "config.openapi.add_idempotency_key",
-    ],
-    # The default badge would ask another host to validate the document.
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
 
