@@ -30,6 +30,10 @@ class InvalidKey(AtriumError):
     type = "authentication_error"
     code = "invalid_api_key"
 
+    def __init__(self, message: str) -> None:
+        # RFC 9110: a 401 names the scheme.
+        super().__init__(message, headers={"www-authenticate": "Bearer"})
+
 
 class TenantSuspended(AtriumError):
     """The key is right, but its tenant was taken out of service."""

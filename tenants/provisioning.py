@@ -18,7 +18,7 @@ from .ids import uuid7
 from .members import add_member
 from .models import Membership, Role, Tenant
 from .permissions import KEY_SCOPES
-from .registry import ExternalIdTaken, create_tenant, set_status
+from .registry import ExternalIdTaken, SlugTaken, create_tenant, set_status
 from .scope import acting_for, as_staff, tenant_scope
 
 
@@ -58,8 +58,8 @@ def provision(
                 )
                 _, key = issue(name="first", scopes=sorted(KEY_SCOPES), by=by)
             return Provisioned(find_tenant(tenant_id), key)
-        except ExternalIdTaken:
-            # Lost the race to the same request sent twice.
+        except (ExternalIdTaken, SlugTaken):
+            # Perhaps lost to the same request sent twice: both indexes refuse it, either may be asked first.
             if (tenant := _by_external_id(external_id)) is None:
                 raise
     if tenant.slug != slug:
