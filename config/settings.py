@@ -87,8 +87,8 @@ REDIS_URL = _required("REDIS_URL", "") or _services.get("redis_url", "redis://12
 # --- Django ----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "config.admin_apps.AtriumAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -115,6 +115,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tenants.admin_scope.AdminScopeMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -209,6 +210,18 @@ GATEWAY_THREADS = env.int("GATEWAY_THREADS", 8)
 #: The longest silence of an upstream before it counts as hanging.
 UPSTREAM_READ_SECONDS = env.float("UPSTREAM_READ_SECONDS", 60.0)
 UPSTREAM_CONNECT_SECONDS = env.float("UPSTREAM_CONNECT_SECONDS", 5.0)
+
+# --- the admin -------------------------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "Atrium",
+    "SITE_HEADER": "Atrium",
+    "SITE_SYMBOL": "account_balance",
+    "SITE_URL": None,
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "ACCOUNT": {"navigation": "config.admin_site.account_links"},
+}
 
 # --- the API ---------------------------------------------------------------------------------------------------------
 

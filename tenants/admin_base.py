@@ -1,0 +1,278 @@
+"""What every page of the admin has in common: who may see and change, whose rows, and the audit row of each change.
+
+`AtriumAdmin` asks `tenants.permissions` through the visitor, and nobody else. `TenantAdmin` is for tenant-owned rows:
+the managers show a tenant its own only, writes go through domain functions on behalf of the row's tenant (staff pick
+one when adding), those functions write the audit row, and the history shows it. Django's own log is used for the
+platform's global tables only: its rows know no tenant.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from .admin_scope import Visitor, visitor_of
+from .audit import record
+from .audit_trail import trail_of
+from .errors import AtriumError
+from .models import Tenant
+from .scope import acting_for, current_tenant
+
+#: The sidebar's groups, in order.
+KNOWLEDGE, ACCESS, BILLING, PLATFORM = GROUPS = ("Knowledge", "Access", "Billing", "Platform")
+
+
+class BoundedPaginator(Paginator):
+    """Counts to a bound, so that no list scans a million rows to say how many; filters reach what lies beyond."""
+
+    bound = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        """Rows, or the bound where there are more."""
+        return self.object_list.order_by()[: self.bound].count()  # type: ignore[union-attr]
+
+
+class AtriumAdmin(ModelAdmin):
+    """A page of the admin."""
+
+    group = PLATFORM
+    icon = "table_rows"
+    #: The object of `tenants.permissions` that guards the page; empty: platform staff only.
+    area = ""
+    #: What the page offers to those who hold `<area>.change`: "add", "change", "delete".
+    offers: frozenset[str] = frozenset()
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    def may(self, request: HttpRequest, verb: str) -> bool:
+        """Whether the visitor may `view` or `change` here."""
+        visitor = visitor_of(request)
+        return visitor is not None and visitor.may(f"{self.area}.{verb}")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Listed for those who may view."""
+        return self.may(request, "view")
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """See `ROLE_PERMISSIONS`."""
+        return self.may(request, "view")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """See `ROLE_PERMISSIONS` and `offers`."""
+        return "add" in self.offers and self.may(request, "change")
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """See `ROLE_PERMISSIONS` and `offers`."""
+        return "change" in self.offers and self.may(request, "change")
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """See `ROLE_PERMISSIONS` and `offers`."""
+        return "delete" in self.offers and self.may(request, "change")
+
+    # Every POST is all or nothing, and a domain function's refusal is a message on the page it came from.
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Django's, with refusals as messages."""
+        view = super().changeform_view
+        return self._or_message(request, lambda: view(request, object_id, form_url, extra_context))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's, with refusals as messages."""
+        view = super().delete_view
+        return self._or_message(request, lambda: view(request, object_id, extra_context))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Django's, with refusals of actions as messages."""
+        view = super().changelist_view
+        return self._or_message(request, lambda: view(request, extra_context))
+
+    def _or_message(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        if request.method != "POST":
+            return view()
+        try:
+            with transaction.atomic():
+                return view()
+        except AtriumError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+
+class TenantForm(forms.ModelForm):
+    """The form that adds a tenant's row: staff say for which tenant, nobody else is asked."""
+
+    visitor: Visitor
+    for_tenant = forms.ModelChoiceField(queryset=None, label="Tenant", widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.visitor.staff:
+            self.fields["for_tenant"].queryset = Tenant.objects.order_by("slug")  # type: ignore[attr-defined]
+        else:
+            del self.fields["for_tenant"]
+
+
+class TenantAdmin(AtriumAdmin):
+    """A page over rows that belong to tenants."""
+
+    add_form: type[forms.ModelForm] = TenantForm
+    add_fields: tuple[str, ...] = ()
+    #: Whether a row's tenant is worth a column for staff.
+    shows_tenant = True
+
+    # --- whose rows ---
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Staff see whose a row is."""
+        columns = [*super().get_list_display(request)]
+        return [*columns, "tenant"] if self._names_tenant(request) else columns
+
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
+        """With the tenant, for staff's column."""
+        related = list(self.list_select_related or ())  # type: ignore[arg-type]
+        return [*related, "tenant"] if self._names_tenant(request) else related
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        """Staff find rows by their tenant too."""
+        fields = [*super().get_search_fields(request)]
+        return [*fields, "tenant__slug"] if self._names_tenant(request) else fields
+
+    def _names_tenant(self, request: HttpRequest) -> bool:
+        return self.shows_tenant and self._visitor(request).staff
+
+    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> tuple[str, ...]:
+        """The fields of the row; when adding, of the form that adds."""
+        if obj is not None:
+            return tuple(self.fields or ())  # type: ignore[arg-type]
+        return ("for_tenant", *self.add_fields) if self._names_tenant(request) else self.add_fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> tuple[str, ...]:
+        """A form that adds has none."""
+        return () if obj is None else tuple(super().get_readonly_fields(request, obj))
+
+    def get_form(
+        self, request: HttpRequest, obj: models.Model | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm]:
+        """A form of this request's own, which knows its visitor."""
+        if obj is None:
+            kwargs.setdefault("form", self.add_form)
+        form = super().get_form(request, obj, change, **kwargs)
+        form.visitor = self._visitor(request)
+        return form
+
+    @staticmethod
+    def _visitor(request: HttpRequest) -> Visitor:
+        visitor = visitor_of(request)
+        if visitor is None:
+            raise PermissionDenied
+        return visitor
+
+    # --- changes ---
+
+    def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> models.Model:
+        """Add what the form says to the current tenant by its domain function; returns the row."""
+        row = form.instance
+        row.tenant_id = current_tenant()
+        row.save(force_insert=True)
+        self._record(request, row, "created", form)
+        return row
+
+    def change_row(self, request: HttpRequest, row: Any, form: Any) -> models.Model:
+        """Change a row of the current tenant as the form says by its domain function; returns the row."""
+        row.save(update_fields=form.changed_data)
+        self._record(request, row, "changed", form)
+        return row
+
+    def delete_row(self, request: HttpRequest, row: Any) -> None:
+        """Delete a row of the current tenant by its domain function."""
+        row.delete()
+        self._record(request, row, "deleted")
+
+    def _record(self, request: HttpRequest, row: models.Model, verb: str, form: Any = None) -> None:
+        changes = {name: str(form.cleaned_data[name]) for name in form.changed_data} if form else {}
+        changes.pop("for_tenant", None)
+        action = f"{self.model._meta.model_name}.{verb}"
+        record(by=self._visitor(request).actor, action=action, target=row, changes=changes)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Add or change on behalf of the row's tenant."""
+        with acting_for(self.owner_of(obj) if change else self._chosen(request, form)):
+            saved = (
+                self.change_row(request, obj, form)
+                if change
+                else self.add_row(request, form, now=datetime.now().astimezone())
+            )
+        # Django goes on with `obj`: its message and redirect are to speak of the row that the domain function made.
+        vars(obj).update(vars(saved))
+
+    def owner_of(self, row: Any) -> UUID:
+        """The tenant that a row belongs to."""
+        return row.tenant_id
+
+    def _chosen(self, request: HttpRequest, form: Any) -> UUID:
+        return form.cleaned_data["for_tenant"].id if self._visitor(request).staff else current_tenant()
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete on behalf of the row's tenant."""
+        with acting_for(self.owner_of(obj)):
+            self.delete_row(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet) -> None:
+        """Delete each row as alone."""
+        for row in queryset:
+            self.delete_model(request, row)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set[str], list]:
+        """The rows themselves: what hangs on them (a file's thousands of chunks) is the domain function's to remove."""
+        rows = list(objs)
+        forbidden = {str(row) for row in rows if not self.has_delete_permission(request, row)}
+        return [str(row) for row in rows], {str(self.opts.verbose_name_plural): len(rows)}, forbidden, []
+
+    # --- the trail ---
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Nothing: the change wrote its audit row."""
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Nothing: the change wrote its audit row."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """Nothing: the change wrote its audit row."""
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The audit rows of one object."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History of {row}",
+            "opts": self.opts,
+            "events": trail_of(row),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/audit_history.html", context)

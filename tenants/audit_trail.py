@@ -1,0 +1,50 @@
+"""Reading the audit log: the trail of one object, and who stands behind an actor's id."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from .models import AuditEvent, User
+
+_MOST_SHOWN = 200
+
+
+def describe(event: AuditEvent) -> str:
+    """What an event changed, as a line: `role: viewer → admin; …`."""
+    return "; ".join(f"{name}: {_described(value)}" for name, value in event.changes.items())
+
+
+def _described(value: Any) -> str:
+    match value:
+        case [before, after] if not isinstance(before, list):
+            return f"{'none' if before is None else before} → {after}"
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def trail_of(row: models.Model) -> list[AuditEvent]:
+    """What was done to a row, newest first, each with `actor_name` and `described`; staff see any tenant's."""
+    events = AuditEvent.objects.filter(object_type=row._meta.label_lower, object_id=str(row.pk))
+    found = name_actors(events.order_by("-created_at")[:_MOST_SHOWN])
+    for event in found:
+        event.described = describe(event)  # type: ignore[attr-defined]
+    return found
+
+
+def name_actors(events: Iterable[AuditEvent]) -> list[AuditEvent]:
+    """The same events, each with an `actor_name`: a member's e-mail address, or what else acted.
+
+    People are looked up by the ids that stand in the tenant's own log, so it shows nobody who did not act there. Which
+    of the platform's staff acted is the platform's to know.
+    """
+    found = list(events)
+    people = {UUID(event.actor_id) for event in found if event.actor_type == "user"}
+    names = {str(user.id): user.email for user in User.objects.filter(id__in=people)}
+    for event in found:
+        shown = "platform staff" if event.actor_type == "staff" else f"{event.actor_type} {event.actor_id}"
+        event.actor_name = names.get(event.actor_id, shown)  # type: ignore[attr-defined]
+    return found
