@@ -19,6 +19,7 @@ from uuid import UUID
 
 import numpy as np
 from django.db import connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from billing.pricing import UnpricedModel
@@ -34,7 +35,7 @@ from .chunking import Chunk as Piece
 from .chunking import ChunkingStrategy, Span, chunk, chunk_embeddings, distinct_passages
 from .leases import Lease, LeaseLost, keeping, lease_time
 from .metering import Hold, Payer, charge, hold_tokens
-from .models import Chunk, Embedding, VectorStore, VectorStoreFile
+from .models import Chunk, Embedding, File, VectorStore, VectorStoreFile
 from .parsing import INVALID_FILE, ParserUnavailable, UnreadableFile, parse
 from .ports import Embedder, SpaceChanged, embedder_for
 
@@ -59,16 +60,14 @@ class Job:
 
     claim: Claim
     store_id: UUID
-    file_id: UUID
-    filename: str
-    mime_type: str
-    sha256: str
+    file: File
     chunking: dict[str, int]
     space_id: UUID
     space: str
     embedding_model: str
     payer: Payer
     attempts: int
+    has_twin: bool
 
     @property
     def id(self) -> UUID:
@@ -77,24 +76,18 @@ class Job:
 
 
 class Progress:
-    """Writes state and percent, at most about once a second while a state lasts."""
+    """Writes state and percent, at most about once a second: what is over sooner nobody would see."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._written = time.monotonic()
 
-    def enter(self, state: str, percent: int) -> None:
-        """A new state: written at once."""
-        self._written = time.monotonic()
-        with tenant_scope():
-            _fenced(self._job).update(state=state, percent=percent)
-
-    def advance(self, percent: int) -> None:
-        """Further in the same state."""
+    def reach(self, state: str, percent: int) -> None:
+        """The run is here now."""
         if time.monotonic() - self._written >= _PROGRESS_SECONDS:
             self._written = time.monotonic()
             with tenant_scope():
-                _fenced(self._job).update(percent=percent)
+                _fenced(self._job).update(state=state, percent=percent)
 
 
 def claim_next(*, worker: str) -> Claim | None:
@@ -109,7 +102,7 @@ def run(claim: Claim, *, worker: str) -> None:
         return
     try:
         with keeping(claim, worker=worker) as lease:
-            if not _copy_twin(job):
+            if not (job.has_twin and _copy_twin(job)):
                 _ingest(job, lease)
     except LeaseLost:
         logger.info("ingestion of %s was taken over or cancelled", job.id)
@@ -163,24 +156,33 @@ def _begin(claim: Claim) -> Job | None:
         return Job(
             claim=claim,
             store_id=store.id,
-            file_id=file.id,
-            filename=file.filename,
-            mime_type=file.mime_type,
-            sha256=file.sha256,
+            file=file,
             chunking=attachment.chunking,
             space_id=store.space_id,
             space=store.space.name,
             embedding_model=store.embedding_model,
             payer=Payer(attachment.key_id, Tenant.objects.values_list("currency", flat=True).get(id=tenant_id)),
             attempts=attachment.attempts,
+            has_twin=_twins(file, attachment.chunking, store.space_id).exists(),
         )
+
+
+def _twins(file: File, chunking: dict[str, int], space_id: UUID) -> QuerySet[VectorStoreFile]:
+    """Completed attachments of the same content, cut and embedded the same way."""
+    return VectorStoreFile.objects.filter(
+        file__sha256=file.sha256,
+        file__mime_type=file.mime_type,  # by the name, which decides how text is read
+        chunking=chunking,
+        store__space_id=space_id,
+        state=State.COMPLETED,
+    )
 
 
 def _ingest(job: Job, lease: Lease) -> None:
     """The long way: read, cut, embed, publish."""
     progress = Progress(job)
-    document = parse(storage.read(job.file_id), job.filename)
-    progress.enter(State.CHUNKING, _PARSED)
+    document = parse(storage.read(job.file.id), job.file.filename)
+    progress.reach(State.CHUNKING, _PARSED)
     chunks = chunk(document, ChunkingStrategy(**job.chunking))
     passages = distinct_passages(chunks)
     if not passages:
@@ -191,7 +193,6 @@ def _ingest(job: Job, lease: Lease) -> None:
         raise SpaceChanged(job.space)
     texts = [document.text[span.start : span.end] for span in passages]
     hold = _hold(job, sum(embedder.count_tokens(text) for text in texts))
-    progress.enter(State.EMBEDDING, _CHUNKED)
     vectors = _embed(texts, embedder, lease, progress)
     _complete(job, chunks, dict(zip(passages, vectors, strict=True)), hold)
 
@@ -204,7 +205,8 @@ def _hold(job: Job, tokens: int) -> Hold:
             payer=job.payer, request_id=job.id, operation="ingestion", model=job.embedding_model, tokens=tokens,
             lease=lease, now=now,
         )  # fmt: skip
-        if not _fenced(job).update(reservation_id=hold.reservation_id):
+        held = {"reservation_id": hold.reservation_id, "state": State.EMBEDDING, "percent": _CHUNKED}
+        if not _fenced(job).update(**held):
             raise LeaseLost
     return hold
 
@@ -217,7 +219,8 @@ def _embed(texts: Sequence[str], embedder: Embedder, lease: Lease, progress: Pro
         lease.check()
         batch = order[start : start + _EMBEDDED_AT_ONCE]
         vectors[batch] = embedder.embed([texts[index] for index in batch])
-        progress.advance(_CHUNKED + (_EMBEDDED - _CHUNKED) * (start + len(batch)) // len(order))
+        share = (start + len(batch)) / len(order)
+        progress.reach(State.EMBEDDING, int(_CHUNKED + (_EMBEDDED - _CHUNKED) * share))
     return unit(vectors)
 
 
@@ -274,18 +277,10 @@ def _embedding_rows(
 
 
 def _copy_twin(job: Job) -> bool:
-    """Take the chunks of a completed attachment of the same content, cut and embedded the same way; free of charge."""
-    twins = VectorStoreFile.objects.filter(
-        file__sha256=job.sha256,
-        file__mime_type=job.mime_type,  # by the name, which decides how text is read
-        chunking=job.chunking,
-        store__space_id=job.space_id,
-        state=State.COMPLETED,
-    )
+    """Take the chunks of a twin, free of charge; False where it was detached meanwhile."""
     with tenant_scope() as tenant_id:
-        if not twins.exists():
-            return False
         _lock(job)
+        twins = _twins(job.file, job.chunking, job.space_id)
         # Locked, so that it cannot be detached while it is copied.
         twin = twins.select_for_update(of=("self",)).first()
         if twin is None:
@@ -317,7 +312,7 @@ def _publish(job: Job, hold: Hold | None = None) -> None:
     _end(job, state=State.COMPLETED, percent=100, chunk_count=chunks, usage_bytes=size, completed_at=Now())
 
 
-def _fenced(job: Job) -> Any:
+def _fenced(job: Job) -> QuerySet[VectorStoreFile]:
     return VectorStoreFile.objects.filter(id=job.id, claim=job.claim.attempt)
 
 

@@ -217,8 +217,7 @@ def answer(question: Question) -> SearchResult:
         sql, parameters = _statement(question, tenant_id, vectors)
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
-            rows: list[Any] = cursor.fetchall()
-    passages = [Passage(*row[:-1], json.loads(row[-1])) for row in rows]
+            passages = [_passage(row) for row in cursor.fetchall()]
     return SearchResult(passages, question.embedder.model, question.tokens)
 
 
@@ -254,3 +253,8 @@ def _statement(question: Question, tenant_id: UUID, vectors: np.ndarray) -> tupl
 def _literal(vector: np.ndarray) -> str:
     """A query vector of length 1 as pgvector reads it."""
     return HalfVector(vector / max(float(np.linalg.norm(vector)), 1e-12)).to_text()
+
+
+def _passage(row: Sequence[Any]) -> Passage:
+    *values, attributes = row
+    return Passage(*values, json.loads(attributes))  # type: ignore[call-arg]  # mypy cannot count a starred list

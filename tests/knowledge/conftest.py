@@ -114,7 +114,9 @@ def expire_leases() -> None:
     from django.db import connections
 
     with connections["owner"].cursor() as cursor:
-        cursor.execute("UPDATE tenants_work SET lease_until = clock_timestamp() - interval '1 s' WHERE state = 'running'")
+        cursor.execute(
+            "UPDATE tenants_work SET lease_until = clock_timestamp() - interval '1 s' WHERE state = 'running'"
+        )
 
 
 def recover() -> int:

@@ -1,0 +1,92 @@
+"""A database of the benchmark's own, migrated, with a tenant in it, before Django reads its settings."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from uuid import UUID
+
+import django
+
+from config.bootstrap import bootstrap
+from config.services import embedded
+from tests.bench.processes import WORKPLACE
+
+
+@contextmanager
+def own_database(name: str) -> Iterator[UUID]:
+    """Start PostgreSQL and Redis under `var/bench/<name>`, set Django up on them and yield a tenant's id."""
+    var = WORKPLACE / name
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, var, ignore_errors=True)
+        services = stack.enter_context(embedded(var))
+        bootstrap(services.database_url("postgres", "postgres"), passwords={}, tests=False)
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "ATRIUM_VAR": str(var),
+            "DATABASE_URL": services.database_url("atrium_app"),
+            "OWNER_DATABASE_URL": services.database_url("atrium_owner"),
+            "STAFF_DATABASE_URL": services.database_url("atrium_staff"),
+            "SUPERUSER_DATABASE_URL": services.database_url("postgres"),
+            "REDIS_URL": services.redis_url,
+            "LOG_LEVEL": "WARNING",
+        }
+        django.setup()
+        yield _tenant()
+        _close()
+
+
+def _tenant() -> UUID:
+    # Models can be imported only once Django is set up.
+    from django.core.management import call_command
+
+    from tenants.audit import COMMAND_LINE
+    from tenants.registry import create_tenant
+
+    call_command("migrate", verbosity=0)
+    return create_tenant(slug="bench", name="Bench", by=COMMAND_LINE).id
+
+
+def _close() -> None:
+    from django.db import connections
+
+    from knowledge import parsing
+
+    parsing.shut_down()
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        connection.close_pool()
+
+
+def attach_texts(tenant_id: UUID, texts: dict[str, str]) -> UUID:
+    """A store with one plain-text file for each text, queued for ingestion."""
+    import io
+    from datetime import UTC, datetime
+
+    from knowledge import attachments, files, vector_stores
+    from tenants.audit import COMMAND_LINE
+    from tenants.scope import acting_for
+
+    with acting_for(tenant_id):
+        store = vector_stores.create_store(by=COMMAND_LINE, name="bench")
+        for name, text in texts.items():
+            data = text.encode()
+            sent = files.Upload(filename=f"{name}.txt", content=io.BytesIO(data), size=len(data))
+            file = files.create_file(upload=sent, purpose="assistants", by=COMMAND_LINE, now=datetime.now(UTC))
+            attachments.attach(store_id=store.id, file_id=file.id, by=COMMAND_LINE)
+    return store.id
+
+
+def ingest_all(*, workers: int = 2) -> None:
+    """Ingest what is queued by threads, as the pool of an ingestion worker does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from knowledge.tasks import ingest
+    from tenants import work
+
+    def drain(_: int) -> None:
+        while work.depth(work.INGESTION).queued:
+            ingest()
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(drain, range(workers)))
