@@ -1,6 +1,7 @@
 """Keys: made once, shown once, revoked for good."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from openai.types.admin.organization import AdminAPIKey
@@ -32,7 +33,7 @@ def test_a_key_survives_the_way_through_text():
     assert (parsed.tenant_id, parsed.prefix, parsed.secret) == (tenant_id, "0123abcd", "f" * 40)
 
 
-GOOD = format_key(uuid7(), "0123abcd", "f" * 40)
+GOOD = format_key(UUID(int=7), "0123abcd", "f" * 40)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """The operator's doors: tenants come once, are found, suspended, resumed; each change has its audit row."""
 
 import threading
+from uuid import UUID
 
 import pytest
 from django.db import connections
 from rest_framework.test import APIClient
 
 from tenants.api_keys import issue_platform_key
-from tenants.ids import public_id, uuid7
+from tenants.ids import public_id
 from tenants.models import AuditEvent, PlatformKey, Tenant
 from tenants.scope import as_staff
 
@@ -143,7 +144,7 @@ def test_a_suspended_tenant_is_refused_until_it_is_resumed(operator):
     assert actions == [("tenant.status_changed", "platform_key")] * 2
 
 
-@pytest.mark.parametrize("ident", [public_id("tenant_", uuid7()), "tenant_x", "nonsense"])
+@pytest.mark.parametrize("ident", [public_id("tenant_", UUID(int=7)), "tenant_x", "nonsense"])
 @pytest.mark.parametrize(("method", "suffix"), [("get", ""), ("post", "/suspend"), ("post", "/resume")])
 def test_a_tenant_that_is_not_there_is_404(operator, ident, method, suffix):
     assert getattr(operator, method)(f"{URL}/{ident}{suffix}").status_code == 404
