@@ -39,7 +39,7 @@ from .admission import Offer, offer_chat, offer_embeddings
 from .catalogue import Terms
 from .generations import Admitted
 from .metrics import Observed, observe
-from .relay import Entry, Inbox
+from .relay import CANCELLATIONS, Entry, Inbox
 
 log = structlog.get_logger("atrium.request")
 T = TypeVar("T")
@@ -79,9 +79,13 @@ class Gateway:
 
     async def start(self) -> None:
         """Open the inbox."""
-        self._redis = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+        # A burst waits for one of a few connections: the client's own pool would refuse the hundred and first.
+        pool = redis.asyncio.BlockingConnectionPool.from_url(settings.REDIS_URL, max_connections=32, timeout=10)
+        self._redis = redis.asyncio.Redis.from_pool(pool)
         self._limiter = Limiter(self._redis)
-        self._inbox = Inbox(redis.asyncio.Redis.from_url(settings.REDIS_URL, single_connection_client=True, socket_timeout=None))
+        self._inbox = Inbox(
+            redis.asyncio.Redis.from_url(settings.REDIS_URL, single_connection_client=True, socket_timeout=None)
+        )
         self._reader = asyncio.create_task(self._inbox.read_forever())
 
     async def stop(self) -> None:
@@ -132,7 +136,9 @@ class Gateway:
         terms = catalogue.remembered_terms(caller.tenant_id, alias, endpoint.model_kind) or await self._in_thread(
             partial(_terms, caller, alias, endpoint.model_kind)
         )
-        offer = endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
+        offer = (
+            endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
+        )
         idempotency_key = None
         if "idempotency-key" in headers:
             idempotency_key = check_key(headers["idempotency-key"])
@@ -174,7 +180,18 @@ class Gateway:
         mark = fingerprint(endpoint.kind.encode(), body) if idempotency_key else None
         try:
             await self._in_thread(
-                partial(_start, endpoint, caller, terms, offer, generation_id, levels, self._inbox.name, idempotency_key, mark)
+                partial(
+                    _start,
+                    endpoint,
+                    caller,
+                    terms,
+                    offer,
+                    generation_id,
+                    levels,
+                    self._inbox.name,
+                    idempotency_key,
+                    mark,
+                )
             )
         except BaseException as error:
             await self._limiter.release(
@@ -237,7 +254,7 @@ class Gateway:
             partial(generations.withdraw, tenant_id=caller.tenant_id, generation_id=generation_id)
         )
         if not withdrawn:
-            await self._inbox.cancel(generation_id)
+            await self._redis.publish(CANCELLATIONS, generation_id.bytes)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

@@ -1,6 +1,6 @@
 """What it says: the catalogue of models and deployments, the tenants' grants, and generations."""
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
 from django.db import models
 from django.db.models.functions import Now
 
@@ -45,7 +45,13 @@ class DeploymentBase(models.Model):
 
     name = models.CharField(max_length=100)
     provider = models.CharField(max_length=32, choices=Provider)
-    base_url = models.URLField(blank=True, default="", help_text="With /v1 where the server has it.")
+    base_url = models.CharField(
+        max_length=500,
+        blank=True,
+        default="",
+        validators=[URLValidator(["http", "https"])],
+        help_text="With /v1 where the server has it.",
+    )
     upstream_model = models.CharField(max_length=200, blank=True, default="")
     api_key = EncryptedTextField(blank=True, default="")
     weight = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)])

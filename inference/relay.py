@@ -29,6 +29,7 @@ log = structlog.get_logger("atrium.relay")
 #: Enough for every stream of a process to be a few hundred entries behind; older ones were read long ago.
 _INBOX_LENGTH = 50_000
 _INBOX_SECONDS = 600
+#: The channel on which the web tier names generations (16 bytes) whose clients have gone.
 CANCELLATIONS = "cancellations"
 #: Short beside the gaps of a model that writes, long beside those of one that has written.
 _GATHER_SECONDS = 0.003
@@ -85,10 +86,6 @@ class Inbox:
         if queue is not None:
             headers = orjson.loads(fields[b"h"]) if b"h" in fields else None
             queue.put_nowait(Entry(fields[b"k"].decode(), fields[b"d"], int(fields.get(b"s", 200)), headers))
-
-    async def cancel(self, generation_id: UUID) -> None:
-        """Tell the worker that the client has gone."""
-        await self._client.publish(CANCELLATIONS, generation_id.bytes)
 
 
 class Sender:

@@ -135,6 +135,7 @@ class OpenAICompatible:
                 part = response.read1(_READ_BYTES)  # type: ignore[attr-defined]
             except (HTTPError, OSError, ValueError, AttributeError) as error:
                 # Breaking a response off from another thread shows as any of these in the reader.
+                response.close()
                 if cancellation is not None and cancellation.requested:
                     raise Cancelled from error
                 raise _transport_error(error) from error

@@ -1,0 +1,215 @@
+"""A model server that misbehaves on demand: the last user message says how.
+
+It speaks enough of OpenAI's HTTP API to be an upstream, counts what it served, and lets tests wait for events instead
+of sleeping. `ok` behaviour: ten words, usage 7 input and 10 output tokens.
+"""
+
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+WORDS = [f"word{number} " for number in range(10)]
+USAGE = {"prompt_tokens": 7, "completion_tokens": 10, "total_tokens": 17}
+
+
+class Upstream(ThreadingHTTPServer):
+    """Serves on a port of its own; `calls` counts completions by behaviour, `gone` those whose caller left."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.calls: dict[str, int] = {}
+        self.bodies: list[dict[str, Any]] = []
+        self.streaming = threading.Event()
+        self.gone = threading.Event()
+        self.release = threading.Event()
+        self.lock = threading.Lock()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def count(self, behaviour: str) -> int:
+        with self.lock:
+            self.calls[behaviour] = self.calls.get(behaviour, 0) + 1
+            return self.calls[behaviour]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Callers that hang up are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Upstream
+
+    def log_message(self, *args: Any) -> None:
+        """Quiet."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.bodies.append(body)
+        if self.path.endswith("/embeddings"):
+            return self._embeddings(body)
+        said = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
+        behaviour = said.split()[0] if isinstance(said, str) and said.startswith("fault:") else "ok"
+        number = self.server.count(behaviour)
+        handler = getattr(self, "_" + behaviour.removeprefix("fault:").replace("-", "_"))
+        handler(body, number)
+
+    def _embeddings(self, body: dict[str, Any]) -> None:
+        texts = body["input"]
+        data = [{"object": "embedding", "index": i, "embedding": [0.5, 0.5, 0.5, 0.5]} for i in range(len(texts))]
+        self._json(200, {"object": "list", "data": data, "usage": {"prompt_tokens": 3 * len(texts), "total_tokens": 0}})
+
+    # behaviours -------------------------------------------------------------------------------------------------------
+
+    def _ok(self, body: dict[str, Any], number: int) -> None:
+        if body.get("stream"):
+            self._stream(body, WORDS)
+        else:
+            self._json(200, self._completion(body, "".join(WORDS)))
+
+    def _cites(self, body: dict[str, Any], number: int) -> None:
+        self._json(200, self._completion(body, "The answer stands here [1]."))
+
+    def _refuses(self, body: dict[str, Any], number: int) -> None:
+        self._json(400, {"error": {"message": "bad temperature", "type": "x", "param": "temperature", "code": "bad"}})
+
+    def _credentials(self, body: dict[str, Any], number: int) -> None:
+        self._json(401, {"error": {"message": "Incorrect API key sk-secret"}})
+
+    def _overloaded(self, body: dict[str, Any], number: int) -> None:
+        self._json(429, {"error": {"message": "slow down"}}, {"retry-after": "1"})
+
+    def _flaky(self, body: dict[str, Any], number: int) -> None:
+        if number % 3:
+            self._json(500, {"error": {"message": "oops"}})
+        else:
+            self._ok(body, number)
+
+    def _broken(self, body: dict[str, Any], number: int) -> None:
+        self._json(500, {"error": {"message": "always"}})
+
+    def _half_json(self, body: dict[str, Any], number: int) -> None:
+        self._raw(200, "application/json", b'{"id": "x", "choices": [{"mess')
+
+    def _html(self, body: dict[str, Any], number: int) -> None:
+        self._raw(200, "text/html", b"<html>It works!</html>")
+
+    def _resets(self, body: dict[str, Any], number: int) -> None:
+        self._hang_up()
+
+    def _breaks_off(self, body: dict[str, Any], number: int) -> None:
+        self._start_stream()
+        for word in WORDS[:4]:
+            self._event(body, {"content": word})
+        self._hang_up()
+
+    def _no_done(self, body: dict[str, Any], number: int) -> None:
+        self._start_stream()
+        for word in WORDS[:4]:
+            self._event(body, {"content": word})
+        self._event(body, {}, "stop")
+        self._chunk(b"")
+
+    def _no_usage(self, body: dict[str, Any], number: int) -> None:
+        self._json(200, {**self._completion(body, "one two three four"), "usage": None})
+
+    def _overruns(self, body: dict[str, Any], number: int) -> None:
+        """Reports far more than it was allowed to produce."""
+        usage = {"prompt_tokens": 7, "completion_tokens": 1_000_000, "total_tokens": 1_000_007}
+        self._json(200, {**self._completion(body, "too much"), "usage": usage})
+
+    def _hangs(self, body: dict[str, Any], number: int) -> None:
+        """Two words, then silence until the test releases it or the caller leaves."""
+        self._start_stream()
+        for word in WORDS[:2]:
+            self._event(body, {"content": word})
+        self.server.streaming.set()
+        deadline = time.monotonic() + 30
+        self.connection.settimeout(0.05)
+        while time.monotonic() < deadline and not self.server.release.is_set():
+            try:
+                if self.connection.recv(1) == b"":
+                    self.server.gone.set()
+                    self.close_connection = True
+                    return
+            except TimeoutError:
+                continue
+            except OSError:
+                self.server.gone.set()
+                self.close_connection = True
+                return
+        self.connection.settimeout(None)
+        for word in WORDS[2:]:
+            self._event(body, {"content": word})
+        self._finish(body)
+
+    def _slow(self, body: dict[str, Any], number: int) -> None:
+        """Answers when the test releases it."""
+        self.server.release.wait(30)
+        self._ok(body, number)
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    # wire -------------------------------------------------------------------------------------------------------------
+
+    def _completion(self, body: dict[str, Any], text: str) -> dict[str, Any]:
+        message = {"role": "assistant", "content": text}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        return {
+            "id": "up-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": choices,
+            "usage": USAGE,
+        }
+
+    def _stream(self, body: dict[str, Any], words: list[str]) -> None:
+        self._start_stream()
+        for word in words:
+            self._event(body, {"content": word})
+        self._finish(body)
+
+    def _finish(self, body: dict[str, Any]) -> None:
+        self._event(body, {}, "stop")
+        self._data({"id": "up-1", "object": "chat.completion.chunk", "choices": [], "usage": USAGE})
+        self._chunk(b"data: [DONE]\n\n")
+        self._chunk(b"")
+
+    def _start_stream(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+
+    def _event(self, body: dict[str, Any], delta: dict[str, Any], finish: str | None = None) -> None:
+        choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+        self._data({"id": "up-1", "object": "chat.completion.chunk", "model": body["model"], "choices": choices})
+
+    def _data(self, data: dict[str, Any]) -> None:
+        self._chunk(b"data: " + json.dumps(data).encode() + b"\n\n")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def _json(self, status: int, data: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        self._raw(status, "application/json", json.dumps(data).encode(), headers)
+
+    def _raw(self, status: int, kind: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
