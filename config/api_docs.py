@@ -11,7 +11,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 @lru_cache(maxsize=1)
 def document() -> bytes:
     """The OpenAPI document. Made once a process: it takes long, and changes with the code only."""
-    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    schema = SchemaGenerator().get_schema(request=None, public=True)
     return OpenApiJsonRenderer().render(schema)
 
 

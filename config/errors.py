@@ -91,7 +91,8 @@ def translate(exc: Exception) -> AtriumError | None:
 
 def _from_validation(exc: exceptions.ValidationError) -> InvalidRequest:
     """The first fault of a serializer's findings, with the path to the field."""
-    path, detail = [], exc.detail
+    path: list[str] = []
+    detail: Any = exc.detail
     while not isinstance(detail, str):
         if isinstance(detail, dict):
             key, detail = next(iter(detail.items()))

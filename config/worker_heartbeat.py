@@ -100,7 +100,7 @@ def live_workers(client: redis.Redis, queue: str) -> list[LiveWorker]:
 
 
 def _now(client: redis.Redis) -> float:
-    seconds, microseconds = client.time()  # type: ignore[misc]  # typed for both clients at once
+    seconds, microseconds = client.time()
     return seconds + microseconds / 1e6
 
 

@@ -24,7 +24,7 @@ class ModelList(serializers.Serializer):
     """All of them; this list is not paged."""
 
     object = serializers.ChoiceField(["list"])
-    data = ModelObject(many=True)
+    data = ModelObject(many=True)  # type: ignore[assignment]  # "data" is a member of the answer
 
 
 def _shape(grant: Grant) -> dict[str, object]:

@@ -53,11 +53,28 @@ def test_a_body_of_another_type_is_415(acme: Member) -> None:
     assert problem_error(answer, 415)["code"] == "unsupported_media_type"
 
 
-@pytest.mark.parametrize("body", ['{"name": ', "", "\ud800", "[" * 5000])
-def test_malformed_json_is_400(acme: Member, body: str) -> None:
-    data = body.encode("utf-8", "surrogatepass")
-    answer = acme.client.post("/v1/api_keys", data=data, content_type="application/json")
-    assert problem_error(answer, 400)["type"] == "invalid_request_error"
+def nested(depth: int) -> bytes:
+    return b'{"name": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"name": ', b"\xff", b'{"name": NaN}', nested(5000), nested(65), rb'{"a\u0000": 1}', rb'{"a": ["\ud800"]}'],
+)
+def test_malformed_json_is_400(acme: Member, body: bytes) -> None:
+    answer = acme.client.post("/v1/api_keys", data=body, content_type="application/json")
+    error = problem_error(answer, 400)
+    assert (error["type"], error["param"]) == ("invalid_request_error", None)
+    assert error["message"].startswith("We could not parse the JSON body of your request: ")
+
+
+def test_json_within_the_bounds_is_read(acme: Member) -> None:
+    answer = acme.client.post("/v1/api_keys", data=nested(63), content_type="application/json")
+    assert problem_error(answer, 400)["param"] == "name"
+    emoji = acme.client.post(
+        "/v1/api_keys", data=rb'{"name": "\ud83d\ude00", "scopes": ["inference"]}', content_type="application/json"
+    )
+    assert emoji.status_code < 300
 
 
 def test_a_wrong_type_names_its_parameter(acme: Member) -> None:
