@@ -15,7 +15,7 @@ BIN := .venv/bin
 	@touch $@
 
 demo: .venv/.run  ## the whole main job on real parts, then serve until Ctrl-C (DEMO_EXIT=1: stop)
-	@$(BIN)/python -m config.demo
+	@$(BIN)/python -m config.demo.run
 
 run: .venv/.run  ## serve: web, workers and beat, on embedded services unless DATABASE_URL and REDIS_URL are given
 	@$(BIN)/python -m config.supervisor

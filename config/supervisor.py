@@ -64,7 +64,7 @@ class Stack:
 
 def commands(host: str, port: int) -> dict[str, list[str]]:
     """What an Atrium consists of: process name → command."""
-    celery = [sys.executable, "-m", "celery", "-A", "config.celery"]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery"]
     worker = [*celery, "worker", "--pool", "threads", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     web = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--host", host, "--port", str(port)]
     return {
