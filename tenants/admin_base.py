@@ -107,7 +107,20 @@ class AtriumAdmin(ModelAdmin):
         view = super().changelist_view
         return self._or_message(request, lambda: view(request, extra_context))
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's, for those who may view."""
+        self._refuse_strangers(request)
+        return super().history_view(request, object_id, extra_context)
+
+    def _refuse_strangers(self, request: HttpRequest) -> None:
+        """Before any row is looked for: Django looks first, and its answer tells which ids exist."""
+        if not self.may(request, "view"):
+            raise PermissionDenied
+
     def _or_message(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        self._refuse_strangers(request)
         if request.method != "POST":
             return view()
         try:
@@ -263,11 +276,10 @@ class TenantAdmin(AtriumAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The audit rows of one object."""
+        self._refuse_strangers(request)
         row = self.get_object(request, object_id)
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        if not self.has_view_permission(request, row):
-            raise PermissionDenied
         context = {
             **self.admin_site.each_context(request),
             "title": f"History of {row}",
