@@ -17,5 +17,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("v1/", include("tenants.urls")),
     path("v1/", include("billing.urls")),
+    path("v1/", include("knowledge.urls")),
     path("v1/", include("inference.urls")),
 ]

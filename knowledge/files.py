@@ -83,7 +83,7 @@ def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifet
         sha256=_digest(upload.content),
         # Clients wait for "processed"; the bytes are all there, and what reads them reports on its own object.
         status=File.Status.PROCESSED,
-        expires_at=now + lifetime if lifetime else None,
+        expires_at=now + lifetime if lifetime is not None else None,
     )
     file.storage_key = storage.put(file.id, upload.content)
     with tenant_scope() as tenant_id:

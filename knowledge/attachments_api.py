@@ -1,0 +1,189 @@
+"""`/v1/vector_stores/{id}/files`: attach, list, read, describe, detach. On the wire they have their file's id."""
+
+from typing import Any
+
+from django.db.models import Prefetch
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api_view import TenantAPIView
+from tenants.authentication import caller_of
+from tenants.errors import InvalidRequest
+from tenants.idempotency import idempotent
+from tenants.ids import parse_public_id, public_id
+from tenants.pagination import list_of, page
+from tenants.scope import tenant_scope
+
+from . import attachments, tasks, vector_stores
+from .attachments import IN_PROGRESS, State
+from .files_api import PREFIX as FILE_PREFIX
+from .files_api import Deleted
+from .models import File, VectorStoreFile
+from .request_fields import ChunkingInput, chunking_of
+from .vector_stores_api import PREFIX as STORE_PREFIX
+
+_STATUSES: dict[str, tuple[str, ...]] = {
+    "in_progress": IN_PROGRESS,
+    "completed": (State.COMPLETED,),
+    "failed": (State.FAILED,),
+    "cancelled": (State.CANCELLED,),
+}
+
+
+class VectorStoreFileObject(serializers.Serializer):
+    """A file in a store as clients see it; `state` and `percent` are ours, and finer than `status`."""
+
+    class LastError(serializers.Serializer):
+        """Why it failed."""
+
+        code = serializers.ChoiceField(choices=["server_error", "unsupported_file", "invalid_file"])
+        message = serializers.CharField()
+
+    id = serializers.CharField()
+    object = serializers.CharField(default="vector_store.file")
+    created_at = serializers.IntegerField()
+    vector_store_id = serializers.CharField()
+    status = serializers.ChoiceField(choices=list(_STATUSES))
+    last_error = LastError(allow_null=True)
+    usage_bytes = serializers.IntegerField()
+    attributes = serializers.DictField()
+    chunking_strategy = ChunkingInput()
+    state = serializers.ChoiceField(choices=State.choices)
+    percent = serializers.IntegerField()
+
+
+def attachment_json(attachment: VectorStoreFile) -> dict[str, Any]:
+    """A store's file in OpenAI's shape, with its progress."""
+    failed = attachment.state == State.FAILED
+    return {
+        "id": public_id(FILE_PREFIX, attachment.file_id),
+        "object": "vector_store.file",
+        "created_at": int(attachment.created_at.timestamp()),
+        "vector_store_id": public_id(STORE_PREFIX, attachment.store_id),
+        "status": next(name for name, states in _STATUSES.items() if attachment.state in states),
+        "last_error": {"code": attachment.error_code, "message": attachment.error_message} if failed else None,
+        "usage_bytes": attachment.usage_bytes,
+        "attributes": attachment.attributes,
+        "chunking_strategy": {"type": "static", "static": attachment.chunking},
+        "state": attachment.state,
+        "percent": attachment.percent,
+    }
+
+
+class AttachmentsView(TenantAPIView):
+    """The files of a store."""
+
+    scopes = {"GET": "vector_stores.read", "POST": "vector_stores.write"}
+
+    class Attach(serializers.Serializer):
+        """A file to attach."""
+
+        file_id = serializers.CharField()
+        attributes = serializers.DictField(required=False, allow_null=True)
+        chunking_strategy = ChunkingInput(required=False, allow_null=True)
+
+    @extend_schema(operation_id="create_vector_store_file", request=Attach, responses=VectorStoreFileObject)
+    @idempotent()
+    def post(self, request: Request, store_id: str) -> Response:
+        """Attach a file; its ingestion begins."""
+        body = self.Attach(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = body.validated_data
+        attachment = tasks.start_ingestion(
+            store_id=parse_public_id(STORE_PREFIX, store_id),
+            file_id=parse_public_id(FILE_PREFIX, values["file_id"]),
+            by=caller_of(request).actor,
+            key_id=caller_of(request).key_id,
+            attributes=values.get("attributes"),
+            strategy=chunking_of(values.get("chunking_strategy")),
+        )
+        return Response(attachment_json(attachment))
+
+    @extend_schema(
+        operation_id="list_vector_store_files",
+        parameters=[OpenApiParameter(name) for name in ("after", "before", "limit", "order", "filter")],
+        responses=list_of(VectorStoreFileObject),
+    )
+    def get(self, request: Request, store_id: str) -> Response:
+        """List the files of a store, the newest file first; `filter` is a status."""
+        wanted = request.query_params.get("filter")
+        if wanted is not None and wanted not in _STATUSES:
+            raise InvalidRequest(f"Invalid 'filter': must be one of {', '.join(_STATUSES)}.", param="filter")
+        store = vector_stores.get_store(store_id=parse_public_id(STORE_PREFIX, store_id))
+        with tenant_scope():
+            rows = attachments.attachments_of(store)
+            if wanted is not None:
+                rows = rows.filter(state__in=_STATUSES[wanted])
+            # By files, not attachments: the ids that clients see, and page by, are the files'.
+            files = File.objects.filter(id__in=rows.values("file_id"))
+            listed = files.prefetch_related(Prefetch("attachments", queryset=rows, to_attr="in_store"))
+            found = page(listed, request, prefix=FILE_PREFIX, shape=lambda file: attachment_json(file.in_store[0]))
+        return Response(found)
+
+
+class AttachmentView(TenantAPIView):
+    """One file of a store."""
+
+    scopes = {"GET": "vector_stores.read", "POST": "vector_stores.write", "DELETE": "vector_stores.write"}
+
+    class Describe(serializers.Serializer):
+        """What can be changed."""
+
+        attributes = serializers.DictField(allow_null=True)
+
+    @extend_schema(operation_id="get_vector_store_file", responses=VectorStoreFileObject)
+    def get(self, request: Request, store_id: str, file_id: str) -> Response:
+        """Retrieve a file of a store."""
+        return Response(attachment_json(attachments.get_attachment(**_ids(store_id, file_id))))
+
+    @extend_schema(operation_id="update_vector_store_file", request=Describe, responses=VectorStoreFileObject)
+    def post(self, request: Request, store_id: str, file_id: str) -> Response:
+        """Replace the attributes of a file of a store."""
+        body = self.Describe(data=request.data)
+        body.is_valid(raise_exception=True)
+        attachment = attachments.set_attributes(
+            **_ids(store_id, file_id), attributes=body.validated_data["attributes"], by=caller_of(request).actor
+        )
+        return Response(attachment_json(attachment))
+
+    @extend_schema(operation_id="delete_vector_store_file", responses=Deleted)
+    def delete(self, request: Request, store_id: str, file_id: str) -> Response:
+        """Detach a file from a store; the file stays."""
+        attachment = attachments.detach(**_ids(store_id, file_id), by=caller_of(request).actor)
+        return Response(
+            {"id": public_id(FILE_PREFIX, attachment.file_id), "object": "vector_store.file.deleted", "deleted": True}
+        )
+
+
+class AttachmentContentView(TenantAPIView):
+    """What was read from a file."""
+
+    scopes = {"GET": "vector_stores.read"}
+
+    class Output(serializers.Serializer):
+        """The text in pieces."""
+
+        class Piece(serializers.Serializer):
+            """A piece."""
+
+            type = serializers.CharField(default="text")
+            text = serializers.CharField()
+
+        object = serializers.CharField(default="vector_store.file_content.page")
+        data = Piece(many=True)  # type: ignore[assignment]  # the wire's name is also DRF's
+        has_more = serializers.BooleanField()
+        next_page = serializers.CharField(allow_null=True)
+
+    @extend_schema(operation_id="get_vector_store_file_content", responses=Output)
+    def get(self, request: Request, store_id: str, file_id: str) -> Response:
+        """The parsed text of a file of a store."""
+        data = [{"type": "text", "text": text} for text in attachments.text_of(**_ids(store_id, file_id))]
+        return Response(
+            {"object": "vector_store.file_content.page", "data": data, "has_more": False, "next_page": None}
+        )
+
+
+def _ids(store_id: str, file_id: str) -> dict[str, Any]:
+    return {"store_id": parse_public_id(STORE_PREFIX, store_id), "file_id": parse_public_id(FILE_PREFIX, file_id)}

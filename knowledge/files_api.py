@@ -1,0 +1,164 @@
+"""`/v1/files`: upload, list, read, delete."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.http import FileResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import MultiPartParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api_view import TenantAPIView
+from tenants.authentication import caller_of
+from tenants.errors import InvalidRequest
+from tenants.ids import parse_public_id, public_id
+from tenants.pagination import list_of, page
+from tenants.scope import tenant_scope
+
+from . import files
+from .models import File
+
+PREFIX = "file-"
+_FORM_BYTES = 64 * 1024  # of a multipart body that are not the file
+
+
+class FileObject(serializers.Serializer):
+    """A file as clients see it."""
+
+    id = serializers.CharField()
+    object = serializers.CharField(default="file")
+    bytes = serializers.IntegerField()
+    created_at = serializers.IntegerField()
+    expires_at = serializers.IntegerField(allow_null=True)
+    filename = serializers.CharField()
+    purpose = serializers.CharField()
+    status = serializers.ChoiceField(choices=File.Status.choices)
+    status_details = serializers.CharField(allow_null=True)
+
+
+class Deleted(serializers.Serializer):
+    """What was deleted."""
+
+    id = serializers.CharField()
+    object = serializers.CharField()
+    deleted = serializers.BooleanField()
+
+
+def file_json(file: File) -> dict[str, Any]:
+    """A file in OpenAI's shape."""
+    return {
+        "id": public_id(PREFIX, file.id),
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": int(file.created_at.timestamp()),
+        "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": file.status,
+        "status_details": None,
+    }
+
+
+class FilesView(TenantAPIView):
+    """All files."""
+
+    scopes = {"GET": "files.read", "POST": "files.write"}
+    parser_classes = [MultiPartParser]
+
+    class Input(serializers.Serializer):
+        """The form of an upload."""
+
+        file = serializers.FileField(allow_empty_file=True)
+        purpose = serializers.ChoiceField(choices=files.PURPOSES)
+
+    @extend_schema(operation_id="create_file", request={"multipart/form-data": Input}, responses=FileObject)
+    def post(self, request: Request) -> Response:
+        """Upload a file. `expires_after[anchor]=created_at` and `expires_after[seconds]` give it a lifetime."""
+        # Refused by its announced length, before the body is read.
+        files.check_size(int(request.META.get("CONTENT_LENGTH") or 0) - _FORM_BYTES)
+        form = self.Input(data=request.data)
+        form.is_valid(raise_exception=True)
+        sent = form.validated_data["file"]
+        file = files.create_file(
+            upload=files.Upload(filename=sent.name, content=sent.file, size=sent.size),
+            purpose=form.validated_data["purpose"],
+            by=caller_of(request).actor,
+            now=datetime.now(UTC),
+            lifetime=_lifetime(request.data),
+        )
+        return Response(file_json(file))
+
+    @extend_schema(
+        operation_id="list_files",
+        parameters=[OpenApiParameter(name) for name in ("after", "before", "limit", "order", "purpose")],
+        responses=list_of(FileObject),
+    )
+    def get(self, request: Request) -> Response:
+        """List files, the newest first."""
+        with tenant_scope():
+            rows = files.current_files()
+            if "purpose" in request.query_params:
+                rows = rows.filter(purpose=request.query_params["purpose"].replace("\0", ""))
+            return Response(page(rows, request, prefix=PREFIX, shape=file_json, max_limit=10_000))
+
+
+def _lifetime(form: Any) -> timedelta | None:
+    """The `expires_after` of a form, whose members multipart spells with brackets."""
+    seconds = form.get("expires_after[seconds]")
+    if seconds is None:
+        return None
+    if form.get("expires_after[anchor]") != "created_at":
+        raise InvalidRequest("Invalid 'expires_after[anchor]': must be 'created_at'.", param="expires_after[anchor]")
+    if not seconds.isascii() or not seconds.isdecimal() or len(seconds) > 9:
+        raise InvalidRequest("Invalid 'expires_after[seconds]': must be a number.", param="expires_after[seconds]")
+    return timedelta(seconds=int(seconds))
+
+
+class FileView(TenantAPIView):
+    """One file."""
+
+    scopes = {"GET": "files.read", "DELETE": "files.write"}
+
+    @extend_schema(operation_id="get_file", responses=FileObject)
+    def get(self, request: Request, file_id: str) -> Response:
+        """Retrieve a file."""
+        return Response(file_json(files.get_file(file_id=parse_public_id(PREFIX, file_id))))
+
+    @extend_schema(operation_id="delete_file", responses=Deleted)
+    def delete(self, request: Request, file_id: str) -> Response:
+        """Delete a file, with its chunks in every vector store."""
+        file = files.delete_file(file_id=parse_public_id(PREFIX, file_id), by=caller_of(request).actor)
+        return Response({"id": public_id(PREFIX, file.id), "object": "file", "deleted": True})
+
+
+class AnyAccept(DefaultContentNegotiation):
+    """Bytes are bytes: the SDK asks for `application/binary`, browsers for anything."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """The first, which shapes errors."""
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
+class FileContentView(TenantAPIView):
+    """The bytes of a file."""
+
+    content_negotiation_class = AnyAccept
+    scopes = {"GET": "files.read"}
+
+    @extend_schema(operation_id="get_file_content", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    def get(self, request: Request, file_id: str) -> FileResponse:
+        """Download a file."""
+        file, content = files.open_content(file_id=parse_public_id(PREFIX, file_id))
+        # Never with the type it claims: a browser that opens an uploaded page must not run it on this origin.
+        return FileResponse(
+            content, as_attachment=True, filename=file.filename, content_type="application/octet-stream"
+        )

@@ -1,0 +1,279 @@
+"""`/v1/vector_stores`: create, list, read, update, delete, search."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api_view import TenantAPIView
+from tenants.authentication import caller_of
+from tenants.idempotency import idempotent
+from tenants.ids import parse_public_id, public_id
+from tenants.pagination import list_of, page
+from tenants.scope import tenant_scope
+
+from . import retrieval, tasks, vector_stores
+from .files_api import PREFIX as FILE_PREFIX
+from .files_api import Deleted
+from .metered_search import metered_search
+from .metering import Payer
+from .models import VectorStore
+from .ports import DEFAULT_MODEL
+from .request_fields import ChunkingInput, Filters, chunking_of
+from .vector_stores import FileCounts
+
+PREFIX = "vs_"
+
+
+class FileCountsObject(serializers.Serializer):
+    """How many files are where."""
+
+    in_progress = serializers.IntegerField()
+    completed = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class ExpiresAfter(serializers.Serializer):
+    """When a store expires: days after it was last used."""
+
+    anchor = serializers.ChoiceField(choices=["last_active_at"])
+    days = serializers.IntegerField(min_value=1, max_value=365)
+
+
+class VectorStoreObject(serializers.Serializer):
+    """A vector store as clients see it."""
+
+    id = serializers.CharField()
+    object = serializers.CharField(default="vector_store")
+    created_at = serializers.IntegerField()
+    name = serializers.CharField(allow_blank=True)
+    description = serializers.CharField(allow_blank=True)
+    usage_bytes = serializers.IntegerField()
+    file_counts = FileCountsObject()
+    status = serializers.ChoiceField(choices=["expired", "in_progress", "completed"])
+    expires_after = ExpiresAfter(allow_null=True)
+    expires_at = serializers.IntegerField(allow_null=True)
+    last_active_at = serializers.IntegerField(allow_null=True)
+    metadata = serializers.DictField()
+    embedding_model = serializers.CharField()
+
+
+def store_json(store: VectorStore, counts: FileCounts) -> dict[str, Any]:
+    """A store in OpenAI's shape."""
+    until = vector_stores.expires_at(store)
+    expired = until is not None and until <= datetime.now(UTC)
+    days = store.expires_after_days
+    return {
+        "id": public_id(PREFIX, store.id),
+        "object": "vector_store",
+        "created_at": int(store.created_at.timestamp()),
+        "name": store.name,
+        "description": store.description,
+        "usage_bytes": counts.usage_bytes,
+        "file_counts": {
+            "in_progress": counts.in_progress,
+            "completed": counts.completed,
+            "failed": counts.failed,
+            "cancelled": counts.cancelled,
+            "total": counts.total,
+        },
+        "status": "expired" if expired else "in_progress" if counts.in_progress else "completed",
+        "expires_after": {"anchor": "last_active_at", "days": days} if days is not None else None,
+        "expires_at": int(until.timestamp()) if until else None,
+        "last_active_at": int(store.last_active_at.timestamp()),
+        "metadata": store.metadata,
+        "embedding_model": store.embedding_model,
+    }
+
+
+def _counted(store: VectorStore) -> dict[str, Any]:
+    with tenant_scope():
+        return store_json(store, vector_stores.file_counts([store.id]).get(store.id, FileCounts()))
+
+
+class VectorStoresView(TenantAPIView):
+    """All vector stores."""
+
+    scopes = {"GET": "vector_stores.read", "POST": "vector_stores.write"}
+
+    class Create(serializers.Serializer):
+        """A new store."""
+
+        name = serializers.CharField(max_length=256, required=False, allow_blank=True, allow_null=True)
+        description = serializers.CharField(max_length=512, required=False, allow_blank=True, allow_null=True)
+        metadata = serializers.DictField(required=False, allow_null=True)
+        expires_after = ExpiresAfter(required=False, allow_null=True)
+        file_ids = serializers.ListField(child=serializers.CharField(), required=False, allow_null=True)
+        chunking_strategy = ChunkingInput(required=False, allow_null=True)
+        embedding_model = serializers.CharField(required=False, max_length=200, default=DEFAULT_MODEL)
+
+    @extend_schema(operation_id="create_vector_store", request=Create, responses=VectorStoreObject)
+    @idempotent()
+    def post(self, request: Request) -> Response:
+        """Create a vector store, and attach `file_ids` to it."""
+        body = self.Create(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = body.validated_data
+        store = tasks.start_store(
+            by=caller_of(request).actor,
+            key_id=caller_of(request).key_id,
+            name=values.get("name") or "",
+            description=values.get("description") or "",
+            metadata=values.get("metadata"),
+            expires_after_days=(values.get("expires_after") or {}).get("days"),
+            embedding_model=values["embedding_model"],
+            file_ids=[parse_public_id(FILE_PREFIX, text) for text in values.get("file_ids") or ()],
+            strategy=chunking_of(values.get("chunking_strategy")),
+        )
+        return Response(_counted(store))
+
+    @extend_schema(
+        operation_id="list_vector_stores",
+        parameters=[OpenApiParameter(name) for name in ("after", "before", "limit", "order")],
+        responses=list_of(VectorStoreObject),
+    )
+    def get(self, request: Request) -> Response:
+        """List vector stores, the newest first."""
+        with tenant_scope():
+            found = page(
+                VectorStore.objects.all(), request, prefix=PREFIX, shape=lambda store: {"id": store.id, "row": store}
+            )
+            counts = vector_stores.file_counts([item["id"] for item in found["data"]])
+        data = [store_json(item["row"], counts.get(item["id"], FileCounts())) for item in found["data"]]
+        ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+        return Response({**found, **ends, "data": data})
+
+
+class VectorStoreView(TenantAPIView):
+    """One vector store."""
+
+    scopes = {"GET": "vector_stores.read", "POST": "vector_stores.write", "DELETE": "vector_stores.write"}
+
+    class Update(serializers.Serializer):
+        """What can be changed."""
+
+        name = serializers.CharField(max_length=256, required=False, allow_blank=True, allow_null=True)
+        metadata = serializers.DictField(required=False, allow_null=True)
+        expires_after = ExpiresAfter(required=False, allow_null=True)
+
+    @extend_schema(operation_id="get_vector_store", responses=VectorStoreObject)
+    def get(self, request: Request, store_id: str) -> Response:
+        """Retrieve a vector store."""
+        return Response(_counted(vector_stores.get_store(store_id=parse_public_id(PREFIX, store_id))))
+
+    @extend_schema(operation_id="update_vector_store", request=Update, responses=VectorStoreObject)
+    def post(self, request: Request, store_id: str) -> Response:
+        """Change a vector store's name, metadata or expiry."""
+        body = self.Update(data=request.data)
+        body.is_valid(raise_exception=True)
+        changes = dict(body.validated_data)
+        if "expires_after" in changes:
+            changes["expires_after_days"] = (changes.pop("expires_after") or {}).get("days")
+        if "name" in changes:
+            changes["name"] = changes["name"] or ""
+        store = vector_stores.update_store(
+            store_id=parse_public_id(PREFIX, store_id), changes=changes, by=caller_of(request).actor
+        )
+        return Response(_counted(store))
+
+    @extend_schema(operation_id="delete_vector_store", responses=Deleted)
+    def delete(self, request: Request, store_id: str) -> Response:
+        """Delete a vector store; its files stay."""
+        store = vector_stores.delete_store(store_id=parse_public_id(PREFIX, store_id), by=caller_of(request).actor)
+        return Response({"id": public_id(PREFIX, store.id), "object": "vector_store.deleted", "deleted": True})
+
+
+class VectorStoreSearchView(TenantAPIView):
+    """Search in one vector store."""
+
+    scopes = {"POST": "vector_stores.read"}
+
+    class Search(serializers.Serializer):
+        """A search."""
+
+        class RankingOptions(serializers.Serializer):
+            """How passages are ranked, and from which score on they are answered; see `knowledge.retrieval`."""
+
+            ranker = serializers.CharField(required=False, default="auto")
+            score_threshold = serializers.FloatField(required=False, default=0.0, min_value=0, max_value=1)
+
+        query = serializers.JSONField(help_text="A string, or a list of wordings of the same question.")
+        filters = Filters(required=False, allow_null=True)
+        max_num_results = serializers.IntegerField(required=False, default=10, min_value=1, max_value=50)
+        ranking_options = RankingOptions(required=False, allow_null=True)
+        rewrite_query = serializers.BooleanField(required=False, help_text="Accepted; queries are not rewritten.")
+
+        def validate_query(self, value: Any) -> list[str]:
+            """A list of strings."""
+            wordings = [value] if isinstance(value, str) else value
+            if not isinstance(wordings, list) or not all(isinstance(text, str) for text in wordings):
+                raise serializers.ValidationError("must be a string or a list of strings.")
+            return wordings
+
+    class Output(serializers.Serializer):
+        """Passages, best first; one page."""
+
+        class Hit(serializers.Serializer):
+            """A passage."""
+
+            class Content(serializers.Serializer):
+                """Its text."""
+
+                type = serializers.CharField(default="text")
+                text = serializers.CharField()
+
+            file_id = serializers.CharField()
+            filename = serializers.CharField()
+            score = serializers.FloatField()
+            attributes = serializers.DictField(allow_null=True)
+            content = Content(many=True)
+
+        object = serializers.CharField(default="vector_store.search_results.page")
+        search_query = serializers.ListField(child=serializers.CharField())
+        data = Hit(many=True)  # type: ignore[assignment]  # the wire's name is also DRF's
+        has_more = serializers.BooleanField()
+        next_page = serializers.CharField(allow_null=True)
+
+    @extend_schema(operation_id="search_vector_store", request=Search, responses=Output)
+    def post(self, request: Request, store_id: str) -> Response:
+        """Search a vector store by meaning and words."""
+        store = vector_stores.get_store(store_id=parse_public_id(PREFIX, store_id))
+        body = self.Search(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = body.validated_data
+        ranking = values.get("ranking_options") or {}
+        caller = caller_of(request)
+        result = metered_search(
+            payer=Payer(caller.key_id, caller.currency),
+            now=datetime.now(UTC),
+            store_ids=[store.id],
+            query=values["query"],
+            limit=values["max_num_results"],
+            filters=values.get("filters"),
+            ranker=ranking.get("ranker", "auto"),
+            score_threshold=ranking.get("score_threshold", 0.0),
+        )
+        return Response(
+            {
+                "object": "vector_store.search_results.page",
+                "search_query": values["query"],
+                "data": [_hit_json(passage) for passage in result.passages],
+                "has_more": False,
+                "next_page": None,
+            }
+        )
+
+
+def _hit_json(passage: retrieval.Passage) -> dict[str, Any]:
+    return {
+        "file_id": public_id(FILE_PREFIX, passage.file_id),
+        "filename": passage.filename,
+        "score": passage.score,
+        "attributes": passage.attributes,
+        "content": [{"type": "text", "text": passage.text}],
+    }
