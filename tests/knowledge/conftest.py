@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from knowledge.files import Upload
 from knowledge.models import File, VectorStore, VectorStoreFile
 from tenants import work
 from tenants.audit import COMMAND_LINE
-from tenants.scope import acting_for, leave_tenant
+from tenants.models import Work
+from tenants.scope import acting_for, leave_tenant, tenant_scope
 
 WORKER = "a worker"
 
@@ -110,13 +111,9 @@ def ingest(limit: int = 100) -> int:
 
 
 def expire_leases() -> None:
-    """Let every lease run out, as if the workers were long dead."""
-    from django.db import connections
-
-    with connections["owner"].cursor() as cursor:
-        cursor.execute(
-            "UPDATE tenants_work SET lease_until = clock_timestamp() - interval '1 s' WHERE state = 'running'"
-        )
+    """Let the current tenant's leases run out, as if its workers were long dead."""
+    with tenant_scope():
+        Work.objects.filter(state="running").update(lease_until=datetime.now(UTC) - timedelta(seconds=1))
 
 
 def recover() -> int:
