@@ -50,7 +50,7 @@ def amount_column(name: str, title: str) -> Callable[[Any, Any], str]:
 class BudgetForm(TenantForm):
     """A new budget, in the tenant's currency."""
 
-    key_id = forms.ModelChoiceField(
+    key_id: forms.ModelChoiceField = forms.ModelChoiceField(
         queryset=None, required=False, label="API key", help_text="Empty: all keys.", widget=UnfoldAdminSelectWidget
     )
 
@@ -137,21 +137,21 @@ class MonthFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
         """The month's lines."""
-        month = chosen_month(request, default=None)
+        month = chosen_month(request)
         return queryset.filter(period_start=month) if month else queryset
 
 
-def chosen_month(request: HttpRequest, default: date | None) -> date | None:
-    """The month that the filter names."""
+def chosen_month(request: HttpRequest) -> date | None:
+    """The month that the filter names, if it names one."""
     wanted = request.GET.get(MonthFilter.parameter_name)
-    return next((month for month in recent_months() if month.isoformat() == wanted), default)
+    return next((month for month in recent_months() if month.isoformat() == wanted), None)
 
 
 @admin.register(UsageRecord)
 class UsageAdmin(TenantAdmin):
     """The ledger, line by line, under the month's totals by model."""
 
-    group, icon, area = BILLING, "receipt_long", "usage"
+    group, icon, label, area = BILLING, "receipt_long", "Usage", "usage"
     list_display = ("occurred_at", "operation", "model", "meter", "quantity", "shown_cost", "key")
     list_filter = (MonthFilter, "meter")
     search_fields = ("=request_id",)
@@ -172,11 +172,11 @@ class UsageAdmin(TenantAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the totals of the month that the filter names, or of this one."""
-        month = chosen_month(request, default=this_month())
+        month = chosen_month(request) or this_month()
         context = {"month": month, "totals": self._totals(month) if self.may(request, "view") else []}
         return super().changelist_view(request, {**(extra_context or {}), **context})
 
-    def _totals(self, month: date | None) -> list[dict[str, Any]]:
+    def _totals(self, month: date) -> list[dict[str, Any]]:
         """One query over the month: model, meter and currency with quantity and cost."""
         rows = UsageRecord.objects.filter(period_start=month).values("model", "meter", "currency")
         found = rows.annotate(quantity=Sum("quantity"), cost=Sum("cost")).order_by("model", "meter", "currency")

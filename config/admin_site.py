@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.contrib.admin import ModelAdmin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -21,6 +20,7 @@ class AtriumAdminSite(UnfoldAdminSite):
 
     login_form = LoginForm
     site_title = site_header = "Atrium"
+    index_title = "Home"
     enable_nav_sidebar = True
 
     def has_permission(self, request: HttpRequest) -> bool:
@@ -82,26 +82,23 @@ class AtriumAdminSite(UnfoldAdminSite):
     # --- pages in groups ---
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
-        """The index: pages by group instead of by Django app."""
-        apps = super().get_app_list(request, app_label)
-        if app_label is not None:
+        """The index: pages by group, in the order of their modules, instead of by Django app and alphabet."""
+        apps, visitor = super().get_app_list(request, app_label), visitor_of(request)
+        if app_label is not None or visitor is None:
             return apps
-        models = [model for app in apps for model in app["models"]]
-        groups = []
-        for group in GROUPS:
-            listed = [model for model in models if self._group(self._registry[model["model"]]) == group]
-            if listed:
-                index = reverse("admin:index")
-                groups.append(
-                    {
-                        "name": group,
-                        "app_label": group.lower(),
-                        "app_url": index,
-                        "has_module_perms": True,
-                        "models": listed,
-                    }
-                )
-        return groups
+        order = {model: number for number, model in enumerate(self._registry)}
+        models = sorted((model for app in apps for model in app["models"]), key=lambda model: order[model["model"]])
+        groups: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
+        for model in models:
+            page: Any = self._registry[model["model"]]
+            group, model["name"] = page.place(visitor)
+            groups[group].append(model)
+        shared = {"app_url": reverse("admin:index"), "has_module_perms": True}
+        return [
+            {"name": group, "app_label": group.lower(), "models": listed, **shared}
+            for group, listed in groups.items()
+            if listed
+        ]
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
         """unfold's navigation, made from the pages that the visitor may view."""
@@ -121,10 +118,6 @@ class AtriumAdminSite(UnfoldAdminSite):
             ]
             groups.append({"title": group["name"], "items": items})
         return groups
-
-    @staticmethod
-    def _group(page: ModelAdmin) -> str:
-        return getattr(page, "group", GROUPS[-1])
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Off: unfold remembers findings by user and words, and a user may have several tenants."""

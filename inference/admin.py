@@ -22,7 +22,7 @@ from .models import Deployment, Generation, Grant, Model
 class GrantAdmin(TenantAdmin):
     """The models a tenant may use, by alias; staff grant and take away."""
 
-    group, icon, area = KNOWLEDGE, "smart_toy", "models"
+    group, icon, label, area = KNOWLEDGE, "smart_toy", "Granted models", "models"
     offers = frozenset({"add", "delete"})
     list_display = ("alias", "model_name", "kind", "context_window", "max_output_tokens", "created_at")
     list_select_related = ("model",)
@@ -59,7 +59,7 @@ class GrantAdmin(TenantAdmin):
 class GenerationAdmin(TenantAdmin):
     """Calls: which model, how it ended, when, for how much. Prompts and answers are not shown, nor even read."""
 
-    group, icon, area = BILLING, "bolt", "usage"
+    group, icon, label, area = BILLING, "bolt", "Calls", "usage"
     list_display = ("id", "kind", "model", "shown_state", "cost", "created_at", "finished_at")
     list_filter = ("state", "kind")
     search_fields = ("=id",)

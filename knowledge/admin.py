@@ -56,7 +56,7 @@ class UploadForm(TenantForm):
     """A file, and the store to search it in."""
 
     upload = forms.FileField(label="File", widget=UnfoldAdminFileFieldWidget)
-    store = forms.ModelChoiceField(
+    store: forms.ModelChoiceField = forms.ModelChoiceField(
         queryset=None, required=False, label="Vector store", help_text="Empty: kept, but not searched.",
         widget=UnfoldAdminSelectWidget,
     )  # fmt: skip
@@ -104,7 +104,7 @@ class FileAdmin(TenantAdmin):
 class DocumentAdmin(TenantAdmin):
     """Files in stores: state, progress, and why one failed. Deleting takes the file out of the store, and keeps it."""
 
-    group, icon, area = KNOWLEDGE, "article", "documents"
+    group, icon, label, area = KNOWLEDGE, "article", "Documents", "documents"
     offers = frozenset({"delete"})
     list_display = ("filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "created_at")
     list_select_related = ("file", "store")

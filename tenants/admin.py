@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -20,11 +21,15 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminE
 
 from . import api_keys, members, registry
 from .admin_base import ACCESS, PLATFORM, AtriumAdmin, TenantAdmin, TenantForm
+from .admin_scope import Visitor
 from .audit_trail import describe, name_actors
 from .errors import AtriumError
 from .models import ApiKey, AuditEvent, Membership, Role, Tenant, User
 from .permissions import KEY_SCOPES
 from .scope import acting_for
+
+# Roles are of memberships; Django's groups would be a second truth.
+admin.site.unregister(Group)
 
 
 class TooManyKeys(AtriumError):
@@ -44,13 +49,16 @@ class MemberForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        visitor = self.visitor  # type: ignore[attr-defined]
-        if "role" in self.fields and not _may_name_owners(visitor):
+        if "role" not in self.fields:
+            return
+        if not self.instance.role:
+            self.initial.setdefault("role", Role.VIEWER)
+        if not _may_name_owners(self.visitor):  # type: ignore[attr-defined]
             field: Any = self.fields["role"]
             field.choices = [choice for choice in field.choices if choice[0] != Role.OWNER]
 
 
-def _may_name_owners(visitor: Any) -> bool:
+def _may_name_owners(visitor: Visitor) -> bool:
     return visitor.staff or visitor.role == Role.OWNER
 
 
@@ -64,7 +72,7 @@ class MemberAddForm(MemberForm, TenantForm):
 class MembershipAdmin(TenantAdmin):
     """Members and their roles. The last owner stays; the person (`User`) is not the tenant's to edit."""
 
-    group, icon, area = ACCESS, "group", "members"
+    group, icon, label, area = ACCESS, "group", "Members", "members"
     offers = frozenset({"add", "change", "delete"})
     list_display = ("email", "shown_role", "created_at")
     list_select_related = ("user",)
@@ -122,7 +130,7 @@ class KeyForm(TenantForm):
 class ApiKeyAdmin(TenantAdmin):
     """API keys: issued (the key is on that one page and nowhere else), looked at, revoked; never edited."""
 
-    group, icon, area = ACCESS, "key", "keys"
+    group, icon, label, area = ACCESS, "key", "API keys", "keys"
     offers = frozenset({"add"})
     list_display = ("name", "shown_prefix", "state", "shown_scopes", "last_used_at", "expires_at")
     search_fields = ("name", "prefix")
@@ -189,6 +197,8 @@ class ApiKeyAdmin(TenantAdmin):
 class AuditChangeList(ChangeList):
     """A page of events, with the people behind them looked up at once."""
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         """Django's, each with its `actor_name`."""
         super().get_results(request)
@@ -199,7 +209,7 @@ class AuditChangeList(ChangeList):
 class AuditEventAdmin(TenantAdmin):
     """Who changed what. Append-only, so there is nothing but to read."""
 
-    group, icon, area = ACCESS, "history", "audit"
+    group, icon, label, area = ACCESS, "history", "Audit log", "audit"
     list_display = ("created_at", "actor", "action", "target", "shown_changes")
     list_filter = ("actor_type",)
     search_fields = ("action", "object_id", "actor_id")
@@ -246,6 +256,10 @@ class TenantPageAdmin(TenantAdmin):
     def shown_status(self, row: Tenant) -> str:
         return row.status
 
+    def place(self, visitor: Visitor) -> tuple[str, str]:
+        """For a tenant these are its settings."""
+        return (PLATFORM, "Tenants") if visitor.staff else (ACCESS, "Settings")
+
     def owner_of(self, row: Tenant) -> UUID:
         """Itself."""
         return row.id
@@ -282,7 +296,7 @@ class TenantPageAdmin(TenantAdmin):
 
 
 @admin.register(User)
-class UserAdmin(AtriumAdmin, DjangoUserAdmin):
+class UserAdmin(AtriumAdmin, DjangoUserAdmin):  # type: ignore[misc]  # the same paginator, said twice
     """People, for platform staff: passwords, and who is staff. Never deleted, only taken out of service."""
 
     icon = "person"

@@ -41,7 +41,8 @@ class BoundedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """Rows, or the bound where there are more."""
-        return self.object_list.order_by()[: self.bound].count()  # type: ignore[union-attr]
+        rows: Any = self.object_list
+        return rows.order_by()[: self.bound].count()
 
 
 class AtriumAdmin(ModelAdmin):
@@ -49,6 +50,8 @@ class AtriumAdmin(ModelAdmin):
 
     group = PLATFORM
     icon = "table_rows"
+    #: What the menu calls the page; empty: the model's name.
+    label = ""
     #: The object of `tenants.permissions` that guards the page; empty: platform staff only.
     area = ""
     #: What the page offers to those who hold `<area>.change`: "add", "change", "delete".
@@ -56,6 +59,10 @@ class AtriumAdmin(ModelAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
+
+    def place(self, visitor: Visitor) -> tuple[str, str]:
+        """Where the page stands in the menu: the group, and its name there."""
+        return self.group, self.label or str(self.opts.verbose_name_plural).capitalize()
 
     def may(self, request: HttpRequest, verb: str) -> bool:
         """Whether the visitor may `view` or `change` here."""
@@ -135,12 +142,15 @@ class TenantForm(forms.ModelForm):
     """The form that adds a tenant's row: staff say for which tenant, nobody else is asked."""
 
     visitor: Visitor
-    for_tenant = forms.ModelChoiceField(queryset=None, label="Tenant", widget=UnfoldAdminSelectWidget)
+    for_tenant: forms.ModelChoiceField = forms.ModelChoiceField(
+        queryset=None, label="Tenant", widget=UnfoldAdminSelectWidget
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.visitor.staff:
-            self.fields["for_tenant"].queryset = Tenant.objects.order_by("slug")  # type: ignore[attr-defined]
+            field: Any = self.fields["for_tenant"]
+            field.queryset = Tenant.objects.order_by("slug")
         else:
             del self.fields["for_tenant"]
 
@@ -162,7 +172,8 @@ class TenantAdmin(AtriumAdmin):
 
     def get_list_select_related(self, request: HttpRequest) -> list[str]:
         """With the tenant, for staff's column."""
-        related = list(self.list_select_related or ())  # type: ignore[arg-type]
+        named: Any = self.list_select_related or ()
+        related = list(named)
         return [*related, "tenant"] if self._names_tenant(request) else related
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
@@ -176,7 +187,8 @@ class TenantAdmin(AtriumAdmin):
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> tuple[str, ...]:
         """The fields of the row; when adding, of the form that adds."""
         if obj is not None:
-            return tuple(self.fields or ())  # type: ignore[arg-type]
+            named: Any = self.fields or ()
+            return tuple(named)
         return ("for_tenant", *self.add_fields) if self._names_tenant(request) else self.add_fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ The scope is a transaction: an answer of 500 rolls it back. Nothing under the ad
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib import admin
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -74,6 +74,10 @@ def AdminScopeMiddleware(get_response: GetResponse) -> GetResponse:  # noqa: N80
     return middleware
 
 
+class _Failed(Exception):
+    """Leaves the scope without a commit: Django made an answer of the view's exception, so nothing else would."""
+
+
 def _as_member(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
     assert isinstance(request.user.pk, UUID)
     seats = seats_of(request.user.pk)
@@ -88,11 +92,11 @@ def _as_member(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
         if request.path == reverse("admin:choose_tenant"):
             # It names the member's other tenants, each from a scope of its own.
             return get_response(request)
-        with tenant_scope():
+        with suppress(_Failed), tenant_scope():
             response = get_response(request)
             if response.status_code >= 500:
-                transaction.set_rollback(True)
-            return response
+                raise _Failed
+        return response
 
 
 def _without_membership(request: HttpRequest, get_response: GetResponse) -> HttpResponse:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import reverse
 
@@ -48,7 +50,13 @@ def theirs(acme: Member) -> dict[type, Any]:
         space = Space.objects.create(**own, name=MARK, dimensions=3)
         store = VectorStore.objects.create(**own, name=MARK, embedding_model=MARK, space=space)
         file = File.objects.create(
-            **own, filename=f"{MARK}.txt", bytes=1, mime_type="text/plain", sha256="", storage_key="", purpose="assistants"
+            **own,
+            filename=f"{MARK}.txt",
+            bytes=1,
+            mime_type="text/plain",
+            sha256="",
+            storage_key="",
+            purpose="assistants",
         )
         document = VectorStoreFile.objects.create(**own, store=store, file=file, chunking={})
         budget = Budget.objects.create(**own, name=MARK, limit=5, currency="USD")
@@ -56,7 +64,9 @@ def theirs(acme: Member) -> dict[type, Any]:
             **own, reservation_id=uuid7(), request_id=uuid7(), attempt=1, operation="chat", model=MARK,
             meter="input_tokens", quantity=1, unit_price=1, per=1, cost=1, currency="USD", period_start="2026-01-01",
         )  # fmt: skip
-        call = Generation.objects.create(**own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x")
+        call = Generation.objects.create(
+            **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
+        )
         event = record(by=COMMAND_LINE, action=MARK, target=store)
         rows = [store, file, document, budget, usage, call, event, ApiKey.objects.get(), Membership.objects.get()]
         return {type(row): row for row in [*rows, Tenant.objects.get(), Grant.objects.first()]}
@@ -99,7 +109,12 @@ def test_lists_searches_and_filters_show_nothing_of_them(theirs, stranger, model
     # Django answers a query that it cannot use by a redirect to `?e=1`; what counts is that no answer has the mark.
     for query in ({}, {"q": "acme"}, {"q": str(row.pk)}, {"id": str(row.pk)}, {"tenant": str(row.pk)}, {"all": ""}):
         answer(stranger, "get", url_of(model, "changelist"), query)
-    for name in ("tenant__name__startswith", "tenant__memberships__user__email", "user__email__startswith", "store__name"):
+    for name in (
+        "tenant__name__startswith",
+        "tenant__memberships__user__email",
+        "user__email__startswith",
+        "store__name",
+    ):
         answer(stranger, "get", url_of(model, "changelist"), {name: "acme"})
 
 
@@ -109,7 +124,9 @@ def test_bulk_actions_pass_them_by(theirs, stranger, model):
     for action in ("delete_selected", ACTIONS.get(model, "revoke")):
         form = {"action": action, "_selected_action": str(row.pk), "post": "yes"}
         foreign = answer(stranger, "post", url_of(model, "changelist"), form)
-        assert foreign == answer(stranger, "post", url_of(model, "changelist"), {**form, "_selected_action": str(uuid7())})
+        assert foreign == answer(
+            stranger, "post", url_of(model, "changelist"), {**form, "_selected_action": str(uuid7())}
+        )
         answer(stranger, "post", url_of(model, "changelist"), {**form, "select_across": "1", "index": "0"})
     with acting_for(row.pk if model is Tenant else row.tenant_id), tenant_scope():
         kept = model.objects.get(pk=row.pk)
@@ -121,7 +138,12 @@ def test_bulk_actions_pass_them_by(theirs, stranger, model):
 def test_autocomplete_gives_nothing_away(theirs, stranger, field):
     model, name = field.split(".")
     labels = {page.__name__: page._meta for page in PAGES}
-    query = {"app_label": labels[model].app_label, "model_name": labels[model].model_name, "field_name": name, "term": ""}
+    query = {
+        "app_label": labels[model].app_label,
+        "model_name": labels[model].model_name,
+        "field_name": name,
+        "term": "",
+    }
     assert answer(stranger, "get", reverse("admin:autocomplete"), query)[0] in (200, 403)
 
 
@@ -149,13 +171,21 @@ def test_nobody_chooses_a_tenant_they_are_not_a_member_of(theirs, stranger):
 def test_people_of_others_have_no_page(theirs, stranger):
     person = User.objects.get(email__startswith=MARK)
     for view in ("change", "history", "delete"):
-        assert answer(stranger, "get", url_of(User, view, person.pk)) == answer(stranger, "get", url_of(User, view, uuid7()))
+        assert answer(stranger, "get", url_of(User, view, person.pk)) == answer(
+            stranger, "get", url_of(User, view, uuid7())
+        )
         assert answer(stranger, "get", url_of(User, view, person.pk))[0] in (302, 403)
     assert answer(stranger, "get", reverse("admin:auth_user_password_change", args=[person.pk]))[0] in (302, 403, 404)
 
 
-def test_django_s_own_log_holds_nothing_of_a_tenants_objects(theirs, stranger):
-    from django.contrib.admin.models import LogEntry
+@pytest.mark.parametrize("model", [*PAGES, User])
+def test_the_way_to_a_rows_own_site_leads_nowhere(theirs, stranger, model):
+    row = User.objects.get(email__startswith=MARK) if model is User else theirs[model]
+    kind = ContentType.objects.get_for_model(model).pk
+    found = [stranger.get(f"/admin/r/{kind}/{key}/").status_code for key in (row.pk, uuid7())]
+    assert found == [404, 404]
 
+
+def test_django_s_own_log_holds_nothing_of_a_tenants_objects(theirs, stranger):
     stranger.post(url_of(ApiKey, "add"), {"name": "mine", "scopes": ["inference"]})
     assert not LogEntry.objects.exists()
