@@ -1,24 +1,76 @@
-"""Atrium as the gateway under test: everything on, ten tenants with a key each."""
+"""Atrium as the gateway under test: everything on (keys, limits, budget, ledger, durable rows), ten tenants with a key each."""
 
+import json
 import os
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import httpx2
+
+from config.supervisor import ROOT, Stack, stack
 from tests.bench.load import Target
+from tests.bench.processes import BenchError
+
+TENANTS = 10
+_READY_SECONDS = 60
 
 
 @contextmanager
-def atrium_target(*, upstream_url: str) -> Iterator[Target | None]:
-    """Yield a running Atrium whose model is served by `upstream_url`, or None where there is none to measure.
+def atrium_target(*, upstream_url: str) -> Iterator[Target]:
+    """Start an Atrium of its own, with `upstream_url` as the deployment of its model, and ten tenants on a wide plan."""
+    os.environ.setdefault("LOG_LEVEL", "INFO")
+    bench = ROOT / "var" / "bench"
+    bench.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=bench, prefix="atrium-") as var, stack(var=Path(var), port=0) as running:
+        _wait_until_ready(running.url)
+        _manage(
+            running, "register_model", "--name", "fake", "--base-url", upstream_url, "--input-price", "1",
+            "--output-price", "2", "--context-window", "8000", "--max-output-tokens", "1000",
+        )  # fmt: skip
+        platform_key = _manage(running, "issue_platform_key", "--name", "bench")["key"]
+        keys = tuple(_tenant(running.url, platform_key, number) for number in range(TENANTS))
+        yield Target(name="atrium", base_url=f"{running.url}/v1", keys=keys, model="fake")
 
-    It is one that already runs: ATRIUM_BENCH_URL (ends in /v1), ATRIUM_BENCH_KEYS (separated by spaces) and
-    ATRIUM_BENCH_MODEL (default `fake`). Whoever started it gave its deployment the same upstream, whose port
-    BENCH_UPSTREAM_PORT fixes.
-    """
-    base_url = os.environ.get("ATRIUM_BENCH_URL", "")
-    if not base_url:
-        yield None
-        return
-    keys = tuple(os.environ["ATRIUM_BENCH_KEYS"].split())
-    model = os.environ.get("ATRIUM_BENCH_MODEL", "fake")
-    yield Target(name="atrium", base_url=base_url.rstrip("/"), keys=keys, model=model)
+
+def _tenant(url: str, platform_key: str, number: int) -> str:
+    """A tenant with a grant, a budget and a key; returns the key."""
+    slug = f"bench-{number}"
+    wanted = {"external_id": slug, "slug": slug, "name": slug, "plan": "scale", "grants": ["fake"]}
+    key = str(_post(f"{url}/v1/platform/tenants", platform_key, wanted)["api_key"])
+    _post(f"{url}/v1/budgets", key, {"name": "monthly", "limit": "1000"})
+    return key
+
+
+def _post(url: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = httpx2.post(url, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30)
+    if answer.is_error:
+        raise BenchError(f"{url}: {answer.text}")
+    return dict(answer.json())
+
+
+def _manage(running: Stack, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments, "--json"],
+        cwd=ROOT, env=running.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise BenchError(done.stderr)
+    return dict(json.loads(done.stdout))
+
+
+def _wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if httpx2.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.2)
+    raise BenchError(f"Atrium was not ready within {_READY_SECONDS} s")
