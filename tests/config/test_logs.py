@@ -10,11 +10,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import redis
 
 from config.services import free_port
+from inference import answering
+from inference.generations import Admitted, Call, Outcome
+from inference.running import RunningCall
+from tenants.ids import uuid7
 from tests.conftest import Member
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +71,25 @@ def test_a_request_with_a_bad_key_is_logged_without_it(db: None, client, lines: 
     (line,) = lines.of("atrium.request")
     assert (line["status"], line["tenant_id"]) == (401, None)
     assert "somebodys-secret" not in lines.stream.getvalue()
+
+
+def test_a_generations_line_has_its_ids_and_neither_prompt_nor_answer(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant_id, generation_id, answer = uuid7(), uuid7(), "Ada has the measles"
+    call = Call(
+        tenant_id, generation_id, 1, "chat", uuid7(), "support", "m", {"messages": [{"content": _PROMPT}]},
+        Admitted([], 1, Decimal(0), 1, retention_days=0, end_user=""), "inbox", Decimal(1), [], datetime.now(UTC),
+    )  # fmt: skip
+    outcome = Outcome("completed", answer={"choices": [answer]})
+    monkeypatch.setattr(answering, "_run", lambda *parts: answering.Ending(outcome, "end", answer.encode()))
+    monkeypatch.setattr(answering.generations, "settle", lambda *parts, **options: Decimal("0.25"))
+    monkeypatch.setattr(answering, "_tell", lambda *parts: None)
+    answering.execute(call, RunningCall(deadline=0), redis.Redis())
+    (line,) = lines.of("atrium.generation")
+    assert (line["tenant_id"], line["generation_id"]) == (str(tenant_id), str(generation_id))
+    assert (line["model"], line["state"], line["cost"]) == ("m", "completed", "0.25")
+    assert _PROMPT not in lines.stream.getvalue() and answer not in lines.stream.getvalue()
 
 
 def test_probes_are_not_logged(client, lines: Lines) -> None:
