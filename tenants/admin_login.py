@@ -7,7 +7,7 @@ from one address may exceed five by those under way.
 
 from typing import Any
 
-from django import forms
+from django.contrib.auth.forms import UsernameField
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
@@ -24,7 +24,11 @@ _WINDOW_SECONDS = 300
 class LoginForm(AuthenticationForm):
     """Whether somebody who logs in may see anything is the middleware's to say, not `is_staff`'s."""
 
-    username = forms.CharField(label="E-mail or user name", max_length=254)
+    username = UsernameField(label="E-mail or user name", max_length=254)
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "That e-mail address (or user name) and password do not belong together.",
+    }
 
     def clean_username(self) -> str:
         """The user name behind an e-mail address; anything else as it is."""

@@ -83,6 +83,16 @@ def test_a_member_logs_in_by_e_mail_and_sees_the_tenant(acme, typed):
     assert "Acme" in client.get("/admin/").content.decode()
 
 
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(acme):
+    seat(acme, "owner", email="known@acme.example")
+    data = {"password": "guess"}
+    texts = []
+    for name in ("known@acme.example", "unknown@acme.example"):
+        page = Client().post("/admin/login/", {**data, "username": name}, REMOTE_ADDR="10.5.0.1")
+        texts.append(list(page.context["form"].non_field_errors()))
+    assert texts == [["That e-mail address (or user name) and password do not belong together."]] * 2
+
+
 def test_the_sixth_failure_on_a_name_is_429_even_with_the_right_password(acme):
     user = seat(acme, "owner", email="sixth@acme.example")
     user.set_password("correct horse")
@@ -402,7 +412,7 @@ def test_what_a_view_wrote_before_it_broke_is_undone(acme, monkeypatch):
         add_member(email="half@acme.example", role=Role.VIEWER, by=COMMAND_LINE)
         raise RuntimeError("half way")
 
-    monkeypatch.setattr("tenants.admin.MembershipAdmin.changelist_view", breaks)
+    monkeypatch.setattr("tenants.admin.MembershipAdmin.get_queryset", breaks)
     client.raise_request_exception = False
     assert client.get("/admin/tenants/membership/").status_code == 500
     with in_scope(acme):
