@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import Cancellation, Cancelled, Chunk, Completion, Prompt, Usage
+from .sentences import sentences
 
 NOT_SUPPORTED = "The documents do not answer this question."
 NOT_GROUNDED = (
@@ -20,7 +21,8 @@ NOT_GROUNDED = (
 _MIN_COSINE = 0.38
 _MIN_SUPPORT = 0.40
 _MAX_SENTENCES = 3
-_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]?")
+#: A sentence with less than this share of the best one's support adds noise to the answer.
+_NEAR_BEST = 0.85
 _WORD = re.compile(r"\w+")
 _STOP = frozenset(
     [
@@ -130,32 +132,41 @@ def _within(text: str, limit: int, count: Callable[[str], int]) -> tuple[str, st
 
 
 def _supported(prompt: Prompt, embed: Callable[[list[str]], np.ndarray]) -> str:
-    sentences = _sentences(prompt)
-    if not sentences:
+    found = _quotable(prompt)
+    if not found:
         return NOT_SUPPORTED
     question = _words(prompt.question)
-    vectors = embed([prompt.question, *(sentence.text for sentence in sentences)])
+    vectors = embed([prompt.question, *(sentence.text for sentence in found)])
     cosine = vectors[1:] @ vectors[0]
-    held = np.array([len(question & sentence.words) / max(1, len(question)) for sentence in sentences])
+    held = np.array([len(question & sentence.words) / max(1, len(question)) for sentence in found])
     support = 0.6 * cosine + 0.4 * held
     best = int(np.argmax(support))
     if cosine[best] < _MIN_COSINE or support[best] < _MIN_SUPPORT:
         return NOT_SUPPORTED
-    chosen = [i for i in np.argsort(-support) if support[i] >= 0.85 * support[best]][:_MAX_SENTENCES]
-    return " ".join(f"{sentences[i].text} [{sentences[i].number}]" for i in chosen)
+    chosen: list[_Sentence] = []
+    for index in np.argsort(-support, kind="stable"):
+        if support[index] < _NEAR_BEST * support[best] or len(chosen) == _MAX_SENTENCES:
+            break
+        whole = _whole(found[index], found)
+        if whole not in chosen:
+            chosen.append(whole)
+    return " ".join(f"{sentence.text} [{sentence.number}]" for sentence in chosen)
 
 
-def _sentences(prompt: Prompt) -> list[_Sentence]:
+def _whole(sentence: _Sentence, found: list[_Sentence]) -> _Sentence:
+    """The sentence itself, or the one that it is the rest of: passages overlap, and may begin within a sentence."""
+    return max((other for other in found if sentence.text in other.text), key=lambda other: len(other.text))
+
+
+def _quotable(prompt: Prompt) -> list[_Sentence]:
     """The sentences of the passages, each once, with their passage's number."""
-    seen, found = set(), []
+    found: dict[str, _Sentence] = {}
     for number, passage in enumerate(prompt.passages, start=1):
-        for match in _SENTENCE.finditer(re.sub(r"\s*\n(?=[^\s#|*-])", " ", passage.text)):
-            text = match[0].strip(" #*-|\t")
+        for text in sentences(passage.text):
             words = _words(text)
-            if len(words) >= 3 and text not in seen:
-                seen.add(text)
-                found.append(_Sentence(number, text, words))
-    return found
+            if len(words) >= 3 and text not in found:
+                found[text] = _Sentence(number, text, words)
+    return list(found.values())
 
 
 def _words(text: str) -> frozenset[str]:
