@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tenants.ids import public_id
+
 from .providers.base import Prompt
 from .requests import ChatRequest
 
@@ -32,13 +34,12 @@ def message_bytes(request: ChatRequest) -> int:
     """
     size = 0
     for message in request.messages:
-        size += 8
+        size += 8 + len(str(message.model_extra or "").encode())
         if isinstance(message.content, str):
             size += len(message.content.encode())
             continue
         for part in message.content or ():
             size += 2_000 if part.get("type") in ("image_url", "input_image") else len(str(part).encode())
-        size += len(str(message.model_extra or "").encode())
     size += sum(len(str(tool).encode()) for tool in request.tools or ())
     return size + len(str(request.response_format or "").encode())
 
@@ -104,7 +105,7 @@ def citations(text: str, passages: "Sequence[Passage]") -> list[dict[str, Any]]:
         {
             "type": "file_citation",
             "index": match.start(),
-            "file_id": passage.file_id,
+            "file_id": public_id("file-", passage.file_id),
             "filename": passage.filename,
             "page": passage.page,
             "start": passage.start,

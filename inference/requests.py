@@ -173,7 +173,7 @@ def parse(model: type[T], data: Any, *, prefix: str = "") -> T:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             raise InvalidRequest(f"We could not parse the JSON body of your request: {first['msg']}") from error
-        param = prefix + ".".join(
-            str(part) for part in first["loc"] if not str(part).startswith(("str", "list[", "dict["))
-        )
+        # Beside members and positions the path names the branches of unions, by their types.
+        path = [str(part) for part in first["loc"]]
+        param = prefix + ".".join(part for part in path if part != "str" and not part.startswith(("list[", "dict[")))
         raise InvalidRequest(f"Invalid '{param}': {first['msg']}.", param=param or None) from error
