@@ -6,10 +6,13 @@ from celery import Celery
 from django.conf import settings
 from kombu import Queue
 
+from config.broker import install
+
 from . import worker_heartbeat  # noqa: F401  for effect: workers beat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+install()
 app = Celery("atrium")
 app.conf.update(settings.CELERY)
 app.conf.task_queues = (

@@ -107,10 +107,14 @@ def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tu
     texts = request.texts()
     vectors = embedder.embed(texts)
     tokens = sum(embedder.count_tokens(text) for text in texts)
-    encode = _base64 if request.encoding_format == "base64" else np.ndarray.tolist
+    encode = _base64 if request.encoding_format == "base64" else _floats
     data = [{"object": "embedding", "index": index, "embedding": encode(row)} for index, row in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "data": data, "model": alias, "usage": usage}, tokens
+
+
+def _floats(vector: np.ndarray) -> Any:
+    return vector.tolist()
 
 
 def _base64(vector: np.ndarray) -> str:

@@ -108,7 +108,7 @@ class Gateway:
         except (OperationalError, PoolTimeout, RedisError):
             log.exception("a service is away", request_id=answer.request_id)
             await answer.refuse(ServiceUnavailable("A part of the service is away for the moment. Try again shortly."))
-        except Exception:  # noqa: BLE001  the last boundary: log with the trace, answer in the right shape
+        except Exception:  # the last boundary: log with the trace, answer in the right shape
             log.exception("request failed", request_id=answer.request_id)
             await answer.refuse(AtriumError("The server had an error. Quote the x-request-id when reporting it."))
         seen.status = answer.status
@@ -127,15 +127,17 @@ class Gateway:
         self, endpoint: Endpoint, headers: dict[str, str], receive: Receive, answer: "_Answer", seen: Observed
     ) -> None:
         key = bearer(headers.get("authorization"))
-        caller = remembered(key) or await self._in_thread(authenticate_key, key)
+        caller = remembered(key)
+        if caller is None:
+            caller = await self._in_thread(authenticate_key, key)
         seen.tenant_id = str(caller.tenant_id)
         if "inference" not in caller.scopes:
             raise PermissionDenied("This API key lacks the scope 'inference'. Ask for a key that has it.")
         body = await _read_body(receive)
         alias = _alias(body)
-        terms = catalogue.remembered_terms(caller.tenant_id, alias, endpoint.model_kind) or await self._in_thread(
-            partial(_terms, caller, alias, endpoint.model_kind)
-        )
+        terms = catalogue.remembered_terms(caller.tenant_id, alias, endpoint.model_kind)
+        if terms is None:
+            terms = await self._in_thread(_terms, caller, alias, endpoint.model_kind)
         offer = (
             endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
         )

@@ -65,8 +65,13 @@ class Admitted:
         """For the row."""
         return {
             "levels": [
-                [level.name, level.id.hex, level.rates.requests_per_minute, level.rates.tokens_per_minute]
-                + [level.rates.concurrent_calls]
+                [
+                    level.name,
+                    level.id.hex,
+                    level.rates.requests_per_minute,
+                    level.rates.tokens_per_minute,
+                    level.rates.concurrent_calls,
+                ]
                 for level in self.levels
             ],
             "estimated_tokens": self.estimated_tokens,
@@ -189,8 +194,8 @@ def replay(*, tenant_id: UUID, key_id: UUID, idempotency_key: str, fingerprint: 
             raise StillInFlight
         if record.fingerprint != fingerprint:
             raise KeyReused("This Idempotency-Key was used with a different request. Use a new key for a new request.")
-        generation = Generation.objects.get(id=record.generation_id)
-    if generation.state != Generation.State.COMPLETED:
+        generation = Generation.objects.filter(id=record.generation_id).first() if record.generation_id else None
+    if generation is None or generation.state != Generation.State.COMPLETED:
         raise StillInFlight
     if generation.answer is None:
         raise AnswerGone("The first answer to this Idempotency-Key was not kept: the tenant's content retention ended.")
@@ -242,8 +247,10 @@ def withdraw(*, tenant_id: UUID, generation_id: UUID) -> bool:
 def ended(*, tenant_id: UUID, generation_id: UUID) -> dict[str, Any] | None:
     """`answer` and `error` of a generation that has ended; None while it runs."""
     with acting_for(tenant_id), tenant_scope():
-        row = Generation.objects.filter(id=generation_id).values("state", "answer", "error").first()
-    return row if row and row["state"] not in (Generation.State.QUEUED, Generation.State.RUNNING) else None
+        row = Generation.objects.filter(id=generation_id).first()
+    if row is None or row.state in (Generation.State.QUEUED, Generation.State.RUNNING):
+        return None
+    return {"answer": row.answer, "error": row.error}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ is in `s` and headers in `h`.
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -66,11 +67,14 @@ class Inbox:
     async def read_forever(self) -> None:
         """The one reader. A Redis that is away is waited for; entries meanwhile stay in the stream."""
         position: bytes | str = "0"
+        renewed = 0.0
         while True:
             try:
-                # Redis answers an idle wait after five seconds, which also renews the inbox's life.
-                found = await self._client.xread({self.name: position}, block=5000, count=500)
-                await self._client.expire(self.name, _INBOX_SECONDS)
+                # Redis answers an idle wait after five seconds, so the inbox's life is renewed in time.
+                found: Any = await self._client.xread({self.name: position}, block=5000, count=500)
+                if time.monotonic() - renewed > _INBOX_SECONDS / 10:
+                    await self._client.expire(self.name, _INBOX_SECONDS)
+                    renewed = time.monotonic()
             except RedisError as error:
                 log.warning("inbox cannot be read", error=type(error).__name__)
                 await asyncio.sleep(0.2)

@@ -132,14 +132,16 @@ def _ask(tenant: DemoTenant, client: openai.OpenAI, store: str, question: DemoQu
     """Ask one question, streamed; print answer, citations, tokens, cost and what is left of the budget."""
     say(f"?  {question.text}")
     before = _budget(tenant)
-    stream = client.chat.completions.create(
+    create: Any = client.chat.completions.create  # the SDK types `tools` as OpenAI's own, without file_search here
+    stream = create(
         model=MODEL,
         messages=[{"role": "user", "content": question.text}],
-        tools=[{"type": "file_search", "vector_store_ids": [store]}],  # type: ignore[list-item]
+        tools=[{"type": "file_search", "vector_store_ids": [store]}],
         stream=True,
         stream_options={"include_usage": True},
     )
-    text, citations, usage = "", [], None
+    text, usage = "", None
+    citations: list[dict[str, Any]] = []
     print("   ", end="")
     for chunk in stream:
         usage = chunk.usage or usage

@@ -3,10 +3,11 @@
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
+from django.db import migrations, models
+
 import tenants.encryption
 import tenants.ids
 import tenants.row_security
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

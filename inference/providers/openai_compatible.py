@@ -132,7 +132,7 @@ class OpenAICompatible:
     def _read_parts(self, response: urllib3.BaseHTTPResponse, cancellation: Cancellation | None) -> Iterator[bytes]:
         while True:
             try:
-                part = response.read1(_READ_BYTES)  # type: ignore[attr-defined]
+                part = response.read1(_READ_BYTES)
             except (HTTPError, OSError, ValueError, AttributeError) as error:
                 # Breaking a response off from another thread shows as any of these in the reader.
                 response.close()
@@ -153,11 +153,11 @@ def _give_back(response: urllib3.BaseHTTPResponse) -> None:
     A connection given back before would hand that chunk to the next call. Servers that keep the stream open get no
     more than a moment's patience.
     """
-    connection = response.connection
-    if connection is not None and connection.sock is not None:
-        connection.sock.settimeout(_LAST_CHUNK_SECONDS)
+    sock = getattr(response.connection, "sock", None)
+    if sock is not None:
+        sock.settimeout(_LAST_CHUNK_SECONDS)
         try:
-            while response.read1(_READ_BYTES):  # type: ignore[attr-defined]
+            while response.read1(_READ_BYTES):
                 pass
         except (HTTPError, OSError):
             response.close()

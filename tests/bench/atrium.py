@@ -1,4 +1,4 @@
-"""Atrium as the gateway under test: everything on (keys, limits, budget, ledger, durable rows), ten tenants with a key each."""
+"""Atrium as the gateway under test: everything on, ten tenants with a key each."""
 
 import json
 import os

@@ -17,6 +17,7 @@ from tests.bench.processes import WORKPLACE
 def own_database(name: str) -> Iterator[UUID]:
     """Start PostgreSQL and Redis under `var/bench/<name>`, set Django up on them and yield a tenant's id."""
     var = WORKPLACE / name
+    shutil.rmtree(var, ignore_errors=True)  # what a run that was killed left behind
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, var, ignore_errors=True)
         services = stack.enter_context(embedded(var))

@@ -110,5 +110,5 @@ def test_a_client_that_leaves_cancels_the_upstream_call_and_pays_for_what_was_ma
     stream.close()
     assert atrium.upstream.gone.wait(3.5), "the upstream call went on without a client"
     atrium.settled(tenant)
-    assert dict((meter, quantity) for meter, quantity, _ in atrium.ledger(tenant))["output_tokens"] > 0
+    assert {meter: quantity for meter, quantity, _ in atrium.ledger(tenant)}["output_tokens"] > 0
     assert atrium.sql("SELECT state FROM inference_generation WHERE tenant_id = %s", tenant.id) == [("cancelled",)]

@@ -129,4 +129,5 @@ def test_unique_keys_hold_inside_a_tenant(acme):
 def test_the_change_and_its_audit_row_share_a_transaction(acme):
     with acting_for(acme.tenant.id), tenant_scope():
         actions = list(AuditEvent.objects.order_by("id").values_list("action", "actor_type"))
-    assert actions == [("tenant.created", COMMAND_LINE.type), ("api_key.issued", COMMAND_LINE.type)]
+    grants = ("grant.created", "system")
+    assert actions == [("tenant.created", COMMAND_LINE.type), grants, grants, ("api_key.issued", COMMAND_LINE.type)]
