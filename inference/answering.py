@@ -22,6 +22,7 @@ from tenants.errors import AtriumError, NotFound
 from tenants.ids import parse_public_id, public_id
 
 from . import generations, prompting, routing
+from .catalogue import UnknownModel
 from .embedding import embeddings_json
 from .generations import Call, Outcome
 from .metering import CallMeter, estimate
@@ -123,7 +124,7 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
 def _answer_chat(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter) -> Ending:
     request = ChatRequest.model_validate(call.request)
     file_search = request.file_search()
-    passages = _retrieve(file_search, prompting.question_of(request), meter) if file_search else None
+    passages = _retrieve(call, file_search, prompting.question_of(request), meter) if file_search else None
     prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call, request), passages=passages)
     transcript = Transcript(
         id=public_id("chatcmpl-", call.id),
@@ -188,11 +189,12 @@ def _ask(provider: TextProvider, live: RunningCall, prompt: Any, transcript: Tra
             outbox.chunk(events)
 
 
-def _retrieve(wanted: FileSearch, question: str, meter: CallMeter) -> list[Passage]:
+def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -> list[Passage]:
     """The passages for a question.
 
     Raises:
         NotFound: a vector store that this tenant does not have.
+        UnknownModel: the store's embedding model is not granted, so nothing was reserved for it.
     """
     store_ids = []
     for text in wanted.vector_store_ids:
@@ -208,6 +210,8 @@ def _retrieve(wanted: FileSearch, question: str, meter: CallMeter) -> list[Passa
         ranker=wanted.ranking_options.ranker,
         score_threshold=wanted.ranking_options.score_threshold,
     )
+    if not any(price["model"] == found.embedding_model for price in call.prices):
+        raise UnknownModel(f"The store's embedding model '{found.embedding_model}' is not granted.", param="tools")
     meter.embedding(found.embedding_model, found.embedding_tokens)
     return list(found.passages)
 

@@ -85,18 +85,20 @@ def terms(*, alias: str, kind: str, currency: str) -> Terms:
     if known is not None:
         return known
     with tenant_scope():
-        grants = list(Grant.objects.select_related("model").filter(model__kind=kind))
-        grant = next((grant for grant in grants if grant.alias == alias), None)
+        grants = list(Grant.objects.select_related("model"))
+        of_kind = [grant for grant in grants if grant.model.kind == kind]
+        grant = next((grant for grant in of_kind if grant.alias == alias), None)
         if grant is None:
-            names = ", ".join(sorted(grant.alias for grant in grants)) or "none"
+            names = ", ".join(sorted(grant.alias for grant in of_kind)) or "none"
             raise UnknownModel(
                 f"The model '{alias}' does not exist or is not granted. Granted: {names}.", param="model"
             )
         model = grant.model
         needs = [(model.name, str(meter)) for meter in _METERS[Model.Kind(model.kind)]]
-        # Retrieval embeds the question, so its price is part of what a chat call may cost.
-        embedder = ("all-MiniLM-L6-v2", str(Meter.EMBEDDING_TOKENS))
-        prices = quote(needs={*needs, embedder}, currency=currency, now=datetime.now(UTC))
+        # Retrieval embeds the question by its store's model: what that costs is part of what a chat call may cost.
+        embedders = [grant.model.name for grant in grants if grant.model.kind == Model.Kind.EMBEDDING]
+        needs += [(name, str(Meter.EMBEDDING_TOKENS)) for name in embedders]
+        prices = quote(needs=needs, currency=currency, now=datetime.now(UTC))
         plan = current_plan()
     found = Terms(
         alias=alias,

@@ -4,13 +4,18 @@ Measured on the hot path, urllib3 costs about half a millisecond a call, a third
 does not retry by itself: routing decides, so that there is one retry layer.
 """
 
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
 import orjson
 import urllib3
 from django.conf import settings
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from .base import Cancellation, Cancelled, Chunk, Completion, Prompt, ProviderError, Usage
@@ -21,9 +26,70 @@ _READ_BYTES = 64 * 1024
 _LAST_CHUNK_SECONDS = 0.2
 
 
+class _Line:
+    """The socket of one call. Another thread may shut it down, from before the answer begins until it is let go:
+    a close alone would not wake the thread that reads from it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._broken = False
+
+    def hold(self, held: socket.socket | None) -> None:
+        """The call goes over `held`."""
+        with self._lock:
+            self._socket = held
+            if self._broken:
+                self._shut_down()
+
+    def let_go(self) -> None:
+        """The call is over; the socket may serve another."""
+        with self._lock:
+            self._socket = None
+
+    def close(self) -> None:
+        """Break the call off."""
+        with self._lock:
+            self._broken = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # the server was faster
+                # Not the TLS socket's own method, which takes the reader's state away under it.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+_line: ContextVar[_Line] = ContextVar("line")
+
+
+class _HTTPConnection(HTTPConnection):
+    def getresponse(self) -> Any:
+        """The wait for an answer, which can be long, is where a call is most often broken off."""
+        _line.get().hold(self.sock)
+        return super().getresponse()
+
+
+class _HTTPSConnection(HTTPSConnection):
+    def getresponse(self) -> Any:
+        """As without TLS."""
+        _line.get().hold(self.sock)
+        return super().getresponse()
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
 @lru_cache(maxsize=1)
 def _pool() -> urllib3.PoolManager:
-    return urllib3.PoolManager(num_pools=50, maxsize=128, block=False, retries=False)
+    pool = urllib3.PoolManager(num_pools=50, maxsize=128, block=False, retries=False)
+    pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    return pool
 
 
 class OpenAICompatible:
@@ -38,8 +104,7 @@ class OpenAICompatible:
 
     def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
         """One POST, one JSON answer."""
-        response = self._post("/chat/completions", self._body(prompt), cancellation)
-        data = _json_object(self._read_all(response, cancellation))
+        data = _json_object(self._post("/chat/completions", self._body(prompt), cancellation).read())
         choices = data.get("choices")
         if (
             not isinstance(choices, list)
@@ -52,40 +117,46 @@ class OpenAICompatible:
     def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[Chunk]:
         """One POST, server-sent events; what arrives together is yielded together."""
         body = self._body(prompt) | {"stream": True, "stream_options": {"include_usage": True}}
-        response = self._post("/chat/completions", body, cancellation)
-        if "text/event-stream" not in response.headers.get("content-type", ""):
-            response.close()
-            raise _garbage(f"{response.headers.get('content-type')!r} instead of an event stream")
-        rest, finished, done = b"", False, False
-        for data in self._read_parts(response, cancellation):
-            # A line may end with \r\n; events are separated by blank lines, which are skipped like comments.
-            lines = (rest + data).split(b"\n")
-            rest = lines.pop()
-            if len(rest) > _MAX_ANSWER_BYTES:
-                raise _garbage("an event without an end")
-            chunk = Chunk()
-            for line in lines:
-                if line.startswith(b"data:"):
-                    payload = line[5:].strip()
-                    if payload == b"[DONE]":
-                        done = True
-                        continue
-                    finished |= _take(chunk, _json_object(payload))
-            if chunk.choices or chunk.usage:
-                yield chunk
+        answer = self._post("/chat/completions", body, cancellation)
+        done = False
+        try:
+            if "text/event-stream" not in answer.content_type:
+                raise _garbage(f"{answer.content_type!r} instead of an event stream")
+            rest, began, finished = b"", False, False
+            for data in answer.parts():
+                # A line may end with \r\n; events are separated by blank lines, which are skipped like comments.
+                lines = (rest + data).split(b"\n")
+                rest = lines.pop()
+                if len(rest) > _MAX_ANSWER_BYTES:
+                    raise _garbage("an event without an end")
+                chunk = Chunk()
+                for line in lines:
+                    if line.startswith(b"data:"):
+                        payload = line[5:].strip()
+                        if payload == b"[DONE]":
+                            done = True
+                            break
+                        finished |= _take(chunk, _json_object(payload))
+                began |= bool(chunk.choices)
+                if chunk.choices or chunk.usage:
+                    yield chunk
+                if done:
+                    break
+            if not (done or finished):
+                text = "The model's server broke off in the middle of its answer."
+                raise ProviderError(text, code="upstream_broke_off")
+            if not began:
+                raise _garbage("an answer without choices")
+        finally:
             if done:
-                break
-        if done:
-            _give_back(response)
-        else:
-            response.close()
-        if not (done or finished):
-            raise ProviderError("The model's server broke off in the middle of its answer.", code="upstream_broke_off")
+                answer.give_back()
+            else:
+                answer.close()
 
     def embed(self, texts: list[str], cancellation: Cancellation | None = None) -> tuple[list[list[float]], int]:
         """(vectors, prompt tokens) of `texts`, in their order."""
         body = {"model": self._model, "input": texts, "encoding_format": "float"}
-        data = _json_object(self._read_all(self._post("/embeddings", body, cancellation), cancellation))
+        data = _json_object(self._post("/embeddings", body, cancellation).read())
         rows = data.get("data")
         if not isinstance(rows, list) or len(rows) != len(texts):
             raise _garbage("another number of embeddings than texts")
@@ -98,8 +169,12 @@ class OpenAICompatible:
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         return {**prompt.body, "model": self._model, prompt.limit_member: prompt.max_output_tokens}
 
-    def _post(self, path: str, body: dict[str, Any], cancellation: Cancellation | None) -> urllib3.BaseHTTPResponse:
+    def _post(self, path: str, body: dict[str, Any], cancellation: Cancellation | None) -> "_Answer":
         timeout = urllib3.Timeout(connect=settings.UPSTREAM_CONNECT_SECONDS, read=settings.UPSTREAM_READ_SECONDS)
+        line = _Line()
+        if cancellation is not None:
+            cancellation.watch(line)
+        _line.set(line)
         try:
             response = _pool().request(
                 "POST",
@@ -110,71 +185,82 @@ class OpenAICompatible:
                 preload_content=False,
                 redirect=False,
             )
-        except HTTPError as error:
+        except (HTTPError, OSError, ValueError) as error:
+            line.let_go()
+            if cancellation is not None and cancellation.requested:
+                raise Cancelled from error
             raise _transport_error(error) from error
-        if cancellation is not None:
-            cancellation.watch(_Breakable(response))
+        answer = _Answer(response, line, cancellation)
         if response.status != 200:
-            raise _status_error(response, self._read_all(response, cancellation))
-        return response
+            raise _status_error(response, answer.read())
+        return answer
 
-    def _read_all(self, response: urllib3.BaseHTTPResponse, cancellation: Cancellation | None) -> bytes:
+
+class _Answer:
+    """What a server answers, read part by part. Its connection is let go exactly once: given back or closed."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, line: _Line, cancellation: Cancellation | None) -> None:
+        self._response = response
+        self._line = line
+        self._cancellation = cancellation
+        self.content_type = response.headers.get("content-type", "")
+
+    def read(self) -> bytes:
+        """All of it."""
         parts, size = [], 0
-        for part in self._read_parts(response, cancellation):
+        for part in self.parts():
             size += len(part)
             if size > _MAX_ANSWER_BYTES:
-                response.close()
+                self.close()
                 raise _garbage("an answer of more than 32 MiB")
             parts.append(part)
-        response.release_conn()
+        self._line.let_go()
+        self._response.release_conn()
         return b"".join(parts)
 
-    def _read_parts(self, response: urllib3.BaseHTTPResponse, cancellation: Cancellation | None) -> Iterator[bytes]:
+    def parts(self) -> Iterator[bytes]:
+        """As they arrive."""
         while True:
             try:
-                part = response.read1(_READ_BYTES)
+                part = self._response.read1(_READ_BYTES)  # type: ignore[attr-defined]
             except (HTTPError, OSError, ValueError, AttributeError) as error:
-                # Breaking a response off from another thread shows as any of these in the reader.
-                response.close()
-                if cancellation is not None and cancellation.requested:
+                # Breaking off from another thread shows as any of these in the reader.
+                self.close()
+                if self._cancelled():
                     raise Cancelled from error
                 raise _transport_error(error) from error
-            if cancellation is not None and cancellation.requested:
-                response.close()
+            if self._cancelled():
+                self.close()
                 raise Cancelled
             if not part:
                 return
             yield part
 
+    def give_back(self) -> None:
+        """Return the connection of a stream that said [DONE], once its last, empty chunk is read; close it otherwise.
 
-def _give_back(response: urllib3.BaseHTTPResponse) -> None:
-    """Return the connection of a stream that said [DONE], once its last, empty chunk is read; close it otherwise.
-
-    A connection given back before would hand that chunk to the next call. Servers that keep the stream open get no
-    more than a moment's patience.
-    """
-    sock = getattr(response.connection, "sock", None)
-    if sock is not None:
-        sock.settimeout(_LAST_CHUNK_SECONDS)
-        try:
-            while response.read1(_READ_BYTES):
-                pass
-        except (HTTPError, OSError):
-            response.close()
-            return
-    response.release_conn()
-
-
-class _Breakable:
-    """Shuts the socket down: a close alone would not wake the thread that reads from it."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
-        self._response = response
+        A connection given back before would hand that chunk to the next call. Servers that keep the stream open get
+        no more than a moment's patience.
+        """
+        connection = self._response.connection
+        if connection is not None and connection.sock is not None:
+            connection.sock.settimeout(_LAST_CHUNK_SECONDS)
+            try:
+                while self._response.read1(_READ_BYTES):  # type: ignore[attr-defined]
+                    pass
+            except (HTTPError, OSError):
+                self.close()
+                return
+        self._line.let_go()
+        self._response.release_conn()
 
     def close(self) -> None:
-        shutdown = getattr(self._response, "shutdown", None)
-        if shutdown is not None:
-            shutdown()
+        """Hang up."""
+        self._line.let_go()
+        self._response.close()
+
+    def _cancelled(self) -> bool:
+        return self._cancellation is not None and self._cancellation.requested
 
 
 def _take(chunk: Chunk, data: dict[str, Any]) -> bool:
