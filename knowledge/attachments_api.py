@@ -148,7 +148,7 @@ class AttachmentView(TenantAPIView):
         )
         return Response(attachment_json(attachment))
 
-    @extend_schema(operation_id="delete_vector_store_file", responses=Deleted)
+    @extend_schema(operation_id="delete_vector_store_file", responses={200: Deleted})
     def delete(self, request: Request, store_id: str, file_id: str) -> Response:
         """Detach a file from a store; the file stays."""
         attachment = attachments.detach(**_ids(store_id, file_id), by=caller_of(request).actor)

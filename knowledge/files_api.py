@@ -130,7 +130,7 @@ class FileView(TenantAPIView):
         """Retrieve a file."""
         return Response(file_json(files.get_file(file_id=parse_public_id(PREFIX, file_id))))
 
-    @extend_schema(operation_id="delete_file", responses=Deleted)
+    @extend_schema(operation_id="delete_file", responses={200: Deleted})
     def delete(self, request: Request, file_id: str) -> Response:
         """Delete a file, with its chunks in every vector store."""
         file = files.delete_file(file_id=parse_public_id(PREFIX, file_id), by=caller_of(request).actor)

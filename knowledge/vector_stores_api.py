@@ -181,7 +181,7 @@ class VectorStoreView(TenantAPIView):
         )
         return Response(_counted(store))
 
-    @extend_schema(operation_id="delete_vector_store", responses=Deleted)
+    @extend_schema(operation_id="delete_vector_store", responses={200: Deleted})
     def delete(self, request: Request, store_id: str) -> Response:
         """Delete a vector store; its files stay."""
         store = vector_stores.delete_store(store_id=parse_public_id(PREFIX, store_id), by=caller_of(request).actor)
