@@ -19,6 +19,7 @@ _stack = ExitStack()
 def pytest_load_initial_conftests() -> None:
     """Start both services unless the environment names them already."""
     if os.environ.get("DATABASE_URL"):
+        _own_redis_database()
         return
     from config.bootstrap import bootstrap
     from config.services import embedded
@@ -35,6 +36,13 @@ def pytest_load_initial_conftests() -> None:
     os.environ["STAFF_DATABASE_URL"] = services.database_url("atrium_staff")
     os.environ["SUPERUSER_DATABASE_URL"] = services.database_url("postgres")
     os.environ["REDIS_URL"] = services.redis_url
+
+
+def _own_redis_database() -> None:
+    """Each xdist worker has a Redis database of its own, as it has a Postgres one; the end-to-end stack has number 1."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker.startswith("gw"):
+        os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rsplit('/', 1)[0]}/{int(worker[2:]) + 2}"
 
 
 def pytest_unconfigure() -> None:

@@ -142,18 +142,28 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atrium]:
-    # Short times, so that tests of lost workers and silent upstreams need not wait long.
-    os.environ |= {"WORK_LEASE_SECONDS": "3", "UPSTREAM_READ_SECONDS": "4", "LOG_LEVEL": "WARNING"}
+    # Short times, so that tests of lost workers and silent upstreams need not wait long; a Redis database of its own,
+    # because these tests flush it.
+    environment = {
+        "REDIS_URL": f"{os.environ['REDIS_URL'].rsplit('/', 1)[0]}/1",
+        "WORK_LEASE_SECONDS": "3",
+        "UPSTREAM_READ_SECONDS": "4",
+        "LOG_LEVEL": "WARNING",
+    }
     var = Path(os.environ["ATRIUM_VAR"]) / "e2e"
-    with stack(var=var, port=0) as running:
+    with ExitStack() as exits:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            running = exits.enter_context(stack(var=var, port=0))
         atrium = Atrium(running, upstream)
         atrium.manage(
             "register_model", "--name", "fake", "--base-url", upstream.url, "--input-price", PRICE, "--output-price", PRICE,
             "--context-window", "8000", "--max-output-tokens", "1000",
         )  # fmt: skip
         eventually(lambda: _ready(running.url), seconds=60)
-        with _closed_at_the_end:
-            yield atrium
+        exits.push(_closed_at_the_end)
+        yield atrium
 
 
 def _ready(url: str) -> bool:

@@ -52,7 +52,7 @@ def test_doorbells_lost_with_redis_are_rung_again(atrium):
                 lambda: atrium.sql("SELECT count(*) FROM tenants_work WHERE tenant_id = %s", tenant.id) == [(4,)]
             )
             with redis.Redis.from_url(atrium.stack.environment["REDIS_URL"]) as client:
-                client.flushall()
+                client.flushdb()
             os.kill(worker, signal.SIGCONT)
             assert [call.result(timeout=30).usage.completion_tokens for call in calls] == [10] * 4
     finally:
