@@ -42,10 +42,11 @@ class _Line:
             if self._broken:
                 self._shut_down()
 
-    def let_go(self) -> None:
-        """The call is over; the socket may serve another."""
+    def let_go(self) -> socket.socket | None:
+        """The call is over; its socket, if it had one, may serve another."""
         with self._lock:
-            self._socket = None
+            held, self._socket = self._socket, None
+            return held
 
     def close(self) -> None:
         """Break the call off."""
@@ -106,12 +107,10 @@ class OpenAICompatible:
         """One POST, one JSON answer."""
         data = _json_object(self._post("/chat/completions", self._body(prompt), cancellation).read())
         choices = data.get("choices")
-        if (
-            not isinstance(choices, list)
-            or not choices
-            or not all(isinstance(c, dict) and "message" in c for c in choices)
-        ):
+        if not isinstance(choices, list) or not choices:
             raise _garbage("an answer without choices")
+        if not all(_has(choice, "message") and choice.get("message") is not None for choice in choices):
+            raise _garbage("choices without messages")
         return Completion(choices, _usage(data.get("usage")))
 
     def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[Chunk]:
@@ -190,6 +189,7 @@ class OpenAICompatible:
             if cancellation is not None and cancellation.requested:
                 raise Cancelled from error
             raise _transport_error(error) from error
+        assert isinstance(response, urllib3.HTTPResponse)
         answer = _Answer(response, line, cancellation)
         if response.status != 200:
             raise _status_error(response, answer.read())
@@ -199,7 +199,7 @@ class OpenAICompatible:
 class _Answer:
     """What a server answers, read part by part. Its connection is let go exactly once: given back or closed."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, line: _Line, cancellation: Cancellation | None) -> None:
+    def __init__(self, response: urllib3.HTTPResponse, line: _Line, cancellation: Cancellation | None) -> None:
         self._response = response
         self._line = line
         self._cancellation = cancellation
@@ -222,7 +222,7 @@ class _Answer:
         """As they arrive."""
         while True:
             try:
-                part = self._response.read1(_READ_BYTES)  # type: ignore[attr-defined]
+                part = self._response.read1(_READ_BYTES)
             except (HTTPError, OSError, ValueError, AttributeError) as error:
                 # Breaking off from another thread shows as any of these in the reader.
                 self.close()
@@ -242,16 +242,17 @@ class _Answer:
         A connection given back before would hand that chunk to the next call. Servers that keep the stream open get
         no more than a moment's patience.
         """
-        connection = self._response.connection
-        if connection is not None and connection.sock is not None:
-            connection.sock.settimeout(_LAST_CHUNK_SECONDS)
-            try:
-                while self._response.read1(_READ_BYTES):  # type: ignore[attr-defined]
-                    pass
-            except (HTTPError, OSError):
-                self.close()
-                return
-        self._line.let_go()
+        held = self._line.let_go()
+        if held is None or self._response.connection is None:
+            self._response.close()  # a server that ends the connection with its answer
+            return
+        held.settimeout(_LAST_CHUNK_SECONDS)
+        try:
+            while self._response.read1(_READ_BYTES):
+                pass
+        except (HTTPError, OSError):
+            self._response.close()
+            return
         self._response.release_conn()
 
     def close(self) -> None:
@@ -269,13 +270,18 @@ def _take(chunk: Chunk, data: dict[str, Any]) -> bool:
         error = data["error"] if isinstance(data["error"], dict) else {"message": str(data["error"])}
         raise ProviderError(str(error.get("message", "The model's server failed.")), code="upstream_error")
     choices = data.get("choices")
-    if choices is not None and not isinstance(choices, list):
-        raise _garbage("choices that are not a list")
+    if choices is not None and not (isinstance(choices, list) and all(_has(choice, "delta") for choice in choices)):
+        raise _garbage("choices that are none")
     if choices:
         chunk.choices.append(choices)
     if data.get("usage"):
         chunk.usage = _usage(data["usage"])
-    return any(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices or ())
+    return any(choice.get("finish_reason") for choice in choices or ())
+
+
+def _has(choice: Any, member: str) -> bool:
+    """Whether it is a choice, with an object under `member` if it has that at all."""
+    return isinstance(choice, dict) and isinstance(choice.get(member) or {}, dict)
 
 
 def _json_object(data: bytes) -> dict[str, Any]:
