@@ -8,7 +8,7 @@ import redis
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 from kombu.exceptions import OperationalError
 
 from billing.limits import release_arguments
@@ -31,7 +31,11 @@ def _sender() -> Sender:
 def start_generation(**admission: Any) -> Any:
     """Admit a generation and ring for a worker on commit; see `generations.admit`. Returns the hold."""
     hold = generations.admit(**admission)
-    transaction.on_commit(ring)
+    if connections["default"].in_atomic_block:
+        transaction.on_commit(ring)
+    else:
+        # on_commit would ring at once too, but take a connection from the pool to find that out, and keep it.
+        ring()
     return hold
 
 
