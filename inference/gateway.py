@@ -154,9 +154,11 @@ class Gateway:
                 return
             gone = asyncio.create_task(_watch_for_leaving(receive, entries))
             try:
-                await self._relay(caller, generation_id, entries, answer)
+                finished = await self._relay(caller, generation_id, entries, answer)
             finally:
                 gone.cancel()
+            if not finished:
+                await self._leave(caller, terms, offer, generation_id)
 
     async def _admit(
         self,
@@ -215,8 +217,8 @@ class Gateway:
 
     async def _relay(
         self, caller: Caller, generation_id: UUID, entries: "asyncio.Queue[Entry]", answer: "_Answer"
-    ) -> None:
-        """Pass the worker's entries on until the last; keep a stream alive in between."""
+    ) -> bool:
+        """Pass the worker's entries on until the last; keep a stream alive in between. False: the client left."""
         deadline = time.monotonic() + settings.GENERATION_DEADLINE_SECONDS + 30
         loop = asyncio.get_running_loop()
         while True:
@@ -231,7 +233,7 @@ class Gateway:
                 if late is not None or time.monotonic() > deadline:
                     # It ended, but its entry was lost with Redis; the row knows what became of it.
                     await answer.from_row(late)
-                    return
+                    return True
                 await answer.keep_alive()
                 continue
             match entry.kind:
@@ -239,23 +241,29 @@ class Gateway:
                     await answer.chunk(entry.data)
                 case "end":
                     await answer.end(entry.data)
-                    return
+                    return True
                 case "answer":
                     await answer.json(200, entry.data)
-                    return
+                    return True
                 case "error":
                     await answer.fail(entry)
-                    return
+                    return True
                 case "gone":
-                    await self._leave(caller, generation_id)
-                    return
+                    return False
 
-    async def _leave(self, caller: Caller, generation_id: UUID) -> None:
-        """The client left: withdraw the call, or have its worker break it off."""
+    async def _leave(self, caller: Caller, terms: Terms, offer: Offer, generation_id: UUID) -> None:
+        """The client left: withdraw the call and give its limits back, or have its worker break it off and do so."""
         withdrawn = await self._in_thread(
             partial(generations.withdraw, tenant_id=caller.tenant_id, generation_id=generation_id)
         )
-        if not withdrawn:
+        if withdrawn:
+            await self._limiter.release(
+                tenant_id=caller.tenant_id,
+                call_id=generation_id,
+                refund=offer.estimated_tokens,
+                levels=levels_for(caller, terms.plan),
+            )
+        else:
             await self._redis.publish(CANCELLATIONS, generation_id.bytes)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:

@@ -1,7 +1,13 @@
 """Upstreams that misbehave and clients that leave: the right error, what was produced metered, nothing held."""
 
+import os
+import signal
+
 import openai
 import pytest
+import redis
+
+from .conftest import eventually
 
 
 def ask(tenant, behaviour, **options):
@@ -112,3 +118,21 @@ def test_a_client_that_leaves_cancels_the_upstream_call_and_pays_for_what_was_ma
     atrium.settled(tenant)
     assert {meter: quantity for meter, quantity, _ in atrium.ledger(tenant)}["output_tokens"] > 0
     assert atrium.sql("SELECT state FROM inference_generation WHERE tenant_id = %s", tenant.id) == [("cancelled",)]
+
+
+def test_a_client_that_leaves_before_a_worker_comes_is_withdrawn(atrium):
+    tenant = atrium.new_tenant(budget="100")
+    worker = atrium.stack.processes["generation"].pid
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with pytest.raises(openai.APITimeoutError):
+            tenant.sdk(timeout=1).chat.completions.create(model="fake", messages=[{"role": "user", "content": "x"}])
+        query = "SELECT state FROM billing_reservation WHERE tenant_id = %s"
+        eventually(lambda: atrium.sql(query, tenant.id) == [("released",)])
+        with redis.Redis.from_url(atrium.stack.environment["REDIS_URL"]) as client:
+            eventually(lambda: all(client.zcard(key) == 0 for key in client.scan_iter(f"limits:*{tenant.id}*:calls")))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert atrium.ledger(tenant) == []
+    assert atrium.sql("SELECT state FROM inference_generation WHERE tenant_id = %s", tenant.id) == [("cancelled",)]
+    assert atrium.sql("SELECT count(*) FROM tenants_work WHERE tenant_id = %s", tenant.id) == [(0,)]
