@@ -33,7 +33,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """The database, Redis and a worker of each queue answer (200), or something is away (503)."""
     parts = readiness()
     ready = all(part == "ok" for part in parts.values())
-    return JsonResponse({"status": "ok" if ready else "unavailable", "parts": parts}, status=200 if ready else 503)
+    response = JsonResponse({"status": "ok" if ready else "unavailable", "parts": parts}, status=200 if ready else 503)
+    # Being asked before one is ready is no error: Django would log each 503 as one.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def readiness() -> dict[str, str]:

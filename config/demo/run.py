@@ -85,8 +85,11 @@ def main() -> int:
 def _tour(atrium: Stack, started: float) -> tuple[DemoTenant, str]:
     wait_until(lambda: _ready(atrium.url), seconds=90, what="Atrium to be ready")
     say(f"Ready after {time.monotonic() - started:.0f} s: {atrium.url}\n")
-    observatory, other = _tenant(atrium, "Acme Observatory", "acme"), _tenant(atrium, "Globex", "globex")
-    _set_budget(observatory, "5.00")
+    operator = json.loads(_manage(atrium, "issue_platform_key", "--name", "demo", "--json"))["key"]
+    observatory, other = (
+        _tenant(atrium.url, operator, name, slug) for name, slug in (("Acme Observatory", "acme"), ("Globex", "globex"))
+    )
+    _post(f"{atrium.url}/v1/budgets", observatory.key, {"name": "monthly", "limit": "5.00"})
     say(
         f"Two tenants: {observatory.name} and {other.name}. {observatory.name} has a hard budget of 5.00 USD a month.\n"
     )
@@ -218,22 +221,17 @@ def _sign_off(atrium: Stack, tenant: DemoTenant, log_in: str) -> None:
     say(f"curl {atrium.url}/v1/chat/completions -H 'Authorization: Bearer {tenant.key}' -d '{body}'")
 
 
-def _tenant(atrium: Stack, name: str, slug: str) -> DemoTenant:
-    """A tenant of this run: its slug has a suffix, so that each demo starts with a clean one."""
+def _tenant(url: str, operator: str, name: str, slug: str) -> DemoTenant:
+    """A tenant of this run, made as an operator's own system would: its slug has a suffix, so that it starts clean."""
     slug = f"{slug}-{secrets.token_hex(3)}"
-    _manage(atrium, "create_tenant", "--slug", slug, "--name", name, "--json")
-    issued = _manage(atrium, "issue_api_key", "--tenant", slug, "--name", "demo", "--scopes", "all", "--json")
-    return DemoTenant(name, slug, json.loads(issued)["key"], atrium.url)
+    made = _post(f"{url}/v1/platform/tenants", operator, {"external_id": slug, "slug": slug, "name": name})
+    return DemoTenant(name, slug, made["api_key"], url)
 
 
-def _set_budget(tenant: DemoTenant, limit: str) -> None:
-    answer = httpx2.post(
-        f"{tenant.url}/v1/budgets",
-        json={"name": "monthly", "limit": limit},
-        headers={"authorization": f"Bearer {tenant.key}"},
-        timeout=30,
-    )
+def _post(url: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = httpx2.post(url, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30)
     answer.raise_for_status()
+    return dict(answer.json())
 
 
 def _budget(tenant: DemoTenant) -> Decimal:
