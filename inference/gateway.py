@@ -10,7 +10,7 @@ never calls a provider: it waits for the worker's entries in its inbox. A client
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -38,13 +38,13 @@ from . import catalogue, generations, tasks
 from .admission import Offer, offer_chat, offer_embeddings
 from .catalogue import Terms
 from .generations import Admitted
+from .http_answer import HttpAnswer, Send
 from .metrics import Observed, observe
 from .relay import CANCELLATIONS, Entry, Inbox
 
 log = structlog.get_logger("atrium.request")
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 _KEEPALIVE_SECONDS = 10.0
@@ -93,12 +93,13 @@ class Gateway:
         self._reader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader
+        await self._inbox.close()
         await self._redis.aclose()
         self._threads.shutdown(wait=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one POST to one of `ENDPOINTS`."""
-        answer = _Answer(send)
+        answer = HttpAnswer(send)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         seen = Observed(path=scope["path"])
         try:
@@ -124,7 +125,7 @@ class Gateway:
         )
 
     async def _serve(
-        self, endpoint: Endpoint, headers: dict[str, str], receive: Receive, answer: "_Answer", seen: Observed
+        self, endpoint: Endpoint, headers: dict[str, str], receive: Receive, answer: HttpAnswer, seen: Observed
     ) -> None:
         key = bearer(headers.get("authorization"))
         caller = remembered(key)
@@ -169,7 +170,7 @@ class Gateway:
         generation_id: UUID,
         idempotency_key: str | None,
         body: bytes,
-        answer: "_Answer",
+        answer: HttpAnswer,
     ) -> None:
         """Pass the limits, then reserve and enqueue; a used idempotency key answers the first answer instead."""
         levels = levels_for(caller, terms.plan)
@@ -216,7 +217,7 @@ class Gateway:
             await answer.json(200, orjson.dumps(first))
 
     async def _relay(
-        self, caller: Caller, generation_id: UUID, entries: "asyncio.Queue[Entry]", answer: "_Answer"
+        self, caller: Caller, generation_id: UUID, entries: "asyncio.Queue[Entry]", answer: HttpAnswer
     ) -> bool:
         """Pass the worker's entries on until the last; keep a stream alive in between. False: the client left."""
         deadline = time.monotonic() + settings.GENERATION_DEADLINE_SECONDS + 30
@@ -346,77 +347,3 @@ async def _watch_for_leaving(receive: Receive, entries: "asyncio.Queue[Entry]") 
     while (await receive())["type"] != "http.disconnect":
         pass
     entries.put_nowait(_GONE)
-
-
-class _Answer:
-    """What goes back to one client: headers at the last moment, so that an early failure keeps its status."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._started = time.perf_counter()
-        self._streaming = False
-        self.complete = False
-        self.status = 499
-        self.request_id = uuid7().hex
-        self.headers: dict[str, str] = {}
-
-    async def json(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """A whole answer."""
-        await self._head(status, "application/json", {"content-length": str(len(body)), **(headers or {})})
-        await self._send({"type": "http.response.body", "body": body})
-        self.complete = True
-
-    async def refuse(self, error: AtriumError) -> None:
-        """An error, in the form that fits what was already sent."""
-        if not self.complete:
-            await self.fail(Entry("error", orjson.dumps(error.body()), error.status, error.headers))
-
-    async def fail(self, entry: Entry) -> None:
-        """A worker's error: with its status, or inside a stream that has begun."""
-        if self._streaming:
-            await self.end(b"data: " + entry.data + b"\n\n")
-        else:
-            await self.json(entry.status, entry.data, entry.headers)
-
-    async def from_row(self, row: dict[str, Any] | None) -> None:
-        """What the generation's row says, where its last entry was lost."""
-        if row is not None and row["answer"] is not None and not self._streaming:
-            await self.json(200, orjson.dumps(row["answer"]))
-            return
-        known = row["error"] if row else None
-        lost = AtriumError("The answer was lost on its way; what was produced is metered.")
-        await self.fail(Entry("error", orjson.dumps(known or lost.body()), 502))
-
-    async def chunk(self, data: bytes) -> None:
-        """Server-sent events."""
-        if not self._streaming:
-            self._streaming = True
-            await self._head(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def keep_alive(self) -> None:
-        """A comment line, in a stream that has begun."""
-        if self._streaming:
-            await self.chunk(b": keepalive\n\n")
-
-    async def end(self, data: bytes) -> None:
-        """The last of a stream."""
-        await self.chunk(data)
-        await self._send({"type": "http.response.body", "body": b""})
-        self.complete = True
-
-    async def _head(self, status: int, content_type: str, more: dict[str, str]) -> None:
-        self.status = status
-        elapsed = round((time.perf_counter() - self._started) * 1000)
-        headers = {
-            "content-type": content_type,
-            "x-request-id": self.request_id,
-            "openai-processing-ms": str(elapsed),
-            **self.headers,
-            **more,
-        }
-        await self._send({"type": "http.response.start", "status": status, "headers": list(_encoded(headers.items()))})
-
-
-def _encoded(headers: Iterable[tuple[str, str]]) -> Iterable[tuple[bytes, bytes]]:
-    return ((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers)

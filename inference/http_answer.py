@@ -1,0 +1,88 @@
+"""What goes back to one client of the hot path: one JSON body, or server-sent events, over bare ASGI."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import orjson
+
+from tenants.errors import AtriumError
+from tenants.ids import uuid7
+
+from .relay import Entry
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class HttpAnswer:
+    """One answer. Its head is sent at the last moment, so that an early failure keeps its status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._started = time.perf_counter()
+        self._streaming = False
+        self.complete = False
+        self.status = 499
+        self.request_id = uuid7().hex
+        self.headers: dict[str, str] = {}
+
+    async def json(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """A whole answer."""
+        await self._head(status, "application/json", {"content-length": str(len(body)), **(headers or {})})
+        await self._send({"type": "http.response.body", "body": body})
+        self.complete = True
+
+    async def refuse(self, error: AtriumError) -> None:
+        """An error, in the form that fits what was already sent."""
+        if not self.complete:
+            await self.fail(Entry("error", orjson.dumps(error.body()), error.status, error.headers))
+
+    async def fail(self, entry: Entry) -> None:
+        """A worker's error: with its status, or inside a stream that has begun."""
+        if self._streaming:
+            await self.end(b"data: " + entry.data + b"\n\n")
+        else:
+            await self.json(entry.status, entry.data, entry.headers)
+
+    async def from_row(self, row: dict[str, Any] | None) -> None:
+        """What the generation's row says, where its last entry was lost."""
+        if row is not None and row["answer"] is not None and not self._streaming:
+            await self.json(200, orjson.dumps(row["answer"]))
+            return
+        known = row["error"] if row else None
+        lost = AtriumError("The answer was lost on its way; what was produced is metered.")
+        await self.fail(Entry("error", orjson.dumps(known or lost.body()), 502))
+
+    async def chunk(self, data: bytes) -> None:
+        """Server-sent events."""
+        if not self._streaming:
+            self._streaming = True
+            await self._head(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def keep_alive(self) -> None:
+        """A comment line, in a stream that has begun."""
+        if self._streaming:
+            await self.chunk(b": keepalive\n\n")
+
+    async def end(self, data: bytes) -> None:
+        """The last of a stream."""
+        await self.chunk(data)
+        await self._send({"type": "http.response.body", "body": b""})
+        self.complete = True
+
+    async def _head(self, status: int, content_type: str, more: dict[str, str]) -> None:
+        self.status = status
+        elapsed = round((time.perf_counter() - self._started) * 1000)
+        headers = {
+            "content-type": content_type,
+            "x-request-id": self.request_id,
+            "openai-processing-ms": str(elapsed),
+            **self.headers,
+            **more,
+        }
+        await self._send({"type": "http.response.start", "status": status, "headers": list(_encoded(headers.items()))})
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> Iterable[tuple[bytes, bytes]]:
+    return ((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers)
