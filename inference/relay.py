@@ -85,6 +85,10 @@ class Inbox:
                     self._hand_over(fields)
                 position = entries[-1][0]
 
+    async def close(self) -> None:
+        """Give its connection up, once nobody reads any more."""
+        await self._client.aclose()
+
     def _hand_over(self, fields: dict[bytes, bytes]) -> None:
         queue = self._waiting.get(fields[b"g"])
         if queue is not None:

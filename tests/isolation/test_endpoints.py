@@ -1,0 +1,330 @@
+"""Every route of Atrium as nobody, as a stranger, and with a key that may not: one table, complete by construction.
+
+The routes come from Django's resolver and the hot path's table; a route or a method without a row here fails. The
+admin's pages have `test_admin_doors`.
+"""
+
+import io
+import json
+import re
+from asyncio import to_thread
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from config.api_docs import DocsView
+from inference.catalogue import forget_terms, grant
+from inference.gateway import ENDPOINTS, Gateway
+from tenants.api_keys import issue
+from tenants.api_view import PlatformAPIView, TenantAPIView
+from tenants.audit import COMMAND_LINE
+from tenants.ids import public_id
+from tenants.permissions import KEY_SCOPES
+from tenants.scope import acting_for
+from tests.conftest import Member
+from tests.tenants.admin_desk import plain_static_files
+from tests.tenants.committed import _django_db_helper, committed
+
+__all__ = ["_django_db_helper", "committed", "plain_static_files"]
+
+#: For the hot path, whose threads have connections of their own and so see no test's open transaction.
+on_committed_rows = pytest.mark.django_db(databases=["default", "owner", "staff"])
+
+
+@dataclass(frozen=True)
+class Door:
+    """A method on a route: the scope its key needs, a body, and the ids that the body names."""
+
+    method: str
+    route: str
+    scope: str
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def names_an_object(self) -> bool:
+        """Whether the route or the body holds an id that could be another tenant's."""
+        return "<" in self.route or "{" in json.dumps(list(self.body.values()), default=str).replace("{}", "")
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}"
+
+
+FILE, FILES = "v1/files/<str:file_id>", "v1/files"
+STORE, STORES = "v1/vector_stores/<str:store_id>", "v1/vector_stores"
+READ, WRITE = "vector_stores.read", "vector_stores.write"
+USAGE = "v1/organization/usage"
+MESSAGES = [{"role": "user", "content": "What is kept?"}]
+
+DOORS = [
+    Door("GET", "v1/api_keys", "keys.write"),
+    Door("POST", "v1/api_keys", "keys.write", {"name": "n", "scopes": ["inference"]}),
+    Door("GET", "v1/api_keys/<str:key_id>", "keys.write"),
+    Door("DELETE", "v1/api_keys/<str:key_id>", "keys.write"),
+    Door("GET", "v1/budgets", "budgets.read"),
+    Door("POST", "v1/budgets", "budgets.write", {"name": "b", "limit": "5", "api_key_id": "{key}"}),
+    Door("GET", f"{USAGE}/completions", "usage.read"),
+    Door("GET", f"{USAGE}/embeddings", "usage.read"),
+    Door("GET", "v1/organization/costs", "usage.read"),
+    Door("GET", FILES, "files.read"),
+    Door("POST", FILES, "files.write"),
+    Door("GET", FILE, "files.read"),
+    Door("DELETE", FILE, "files.write"),
+    Door("GET", f"{FILE}/content", "files.read"),
+    Door("GET", STORES, READ),
+    Door("POST", STORES, WRITE, {"file_ids": ["{file}"]}),
+    Door("GET", STORE, READ),
+    Door("POST", STORE, WRITE, {"name": "taken"}),
+    Door("DELETE", STORE, WRITE),
+    Door("POST", f"{STORE}/search", READ, {"query": "heron"}),
+    Door("GET", f"{STORE}/files", READ),
+    Door("POST", f"{STORE}/files", WRITE, {"file_id": "{file}"}),
+    Door("GET", f"{STORE}/files/<str:file_id>", READ),
+    Door("POST", f"{STORE}/files/<str:file_id>", WRITE, {"attributes": {"a": 1}}),
+    Door("DELETE", f"{STORE}/files/<str:file_id>", WRITE),
+    Door("GET", f"{STORE}/files/<str:file_id>/content", READ),
+    Door("GET", "v1/models", "inference"),
+    Door("GET", "v1/models/<path:model_id>", "inference"),
+]
+PLATFORM_DOORS = [
+    Door("GET", "v1/platform/tenants", "platform"),
+    Door("POST", "v1/platform/tenants", "platform", {"external_id": "x", "slug": "x", "name": "x"}),
+    Door("GET", "v1/platform/tenants/<str:tenant_id>", "platform"),
+    Door("POST", "v1/platform/tenants/<str:tenant_id>/suspend", "platform"),
+    Door("POST", "v1/platform/tenants/<str:tenant_id>/resume", "platform"),
+]
+HOT_DOORS = [
+    Door("POST", "v1/chat/completions", "inference", {"model": "local-extractive", "messages": MESSAGES}),
+    Door("POST", "v1/embeddings", "inference", {"model": "all-MiniLM-L6-v2", "input": "x"}),
+]
+#: They answer the same to everybody and hold nothing of a tenant.
+PUBLIC = {"healthz", "readyz", "metrics", "v1/openapi.json", "v1/docs"}
+MISSING = "0" * 32
+
+
+def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(route, view) of every pattern, included ones too, without the admin's."""
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            if pattern.app_name != "admin":
+                yield from routes(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield route, pattern.callback
+
+
+def methods(view: Any) -> set[str]:
+    """What a class-based view answers to, OPTIONS aside."""
+    return {name.upper() for name in ("get", "post", "put", "patch", "delete") if hasattr(view.cls, name)}
+
+
+def test_every_route_and_method_has_a_row() -> None:
+    found: dict[str, set[tuple[str, str]]] = {"tenant": set(), "platform": set(), "public": set()}
+    for route, view in routes(get_resolver().url_patterns):
+        cls = getattr(view, "cls", None)
+        if cls is not None and issubclass(cls, TenantAPIView):
+            found["tenant"] |= {(method, route) for method in methods(view)}
+        elif cls is not None and issubclass(cls, PlatformAPIView):
+            found["platform"] |= {(method, route) for method in methods(view)}
+        else:
+            found["public"].add(("", route))
+    assert found["tenant"] == {(door.method, door.route) for door in DOORS}
+    assert found["platform"] == {(door.method, door.route) for door in PLATFORM_DOORS}
+    assert {route for _, route in found["public"]} == PUBLIC
+    assert {path.lstrip("/") for path in ENDPOINTS} == {door.route for door in HOT_DOORS}
+    assert DocsView.authentication_classes == []
+
+
+def test_every_scope_is_needed_somewhere() -> None:
+    assert {door.scope for door in [*DOORS, *HOT_DOORS]} == KEY_SCOPES
+
+
+@pytest.fixture(autouse=True)
+def _files_of_this_test(settings: Any, tmp_path: Path) -> None:
+    options = {**settings.STORAGES["default"], "OPTIONS": {"location": tmp_path / "files"}}
+    settings.STORAGES = {**settings.STORAGES, "default": options}
+    forget_terms()
+    cache.clear()  # of failed attempts, which are counted by address
+
+
+def key_without(member: Member, scope: str) -> str:
+    """A key that may do everything else."""
+    with acting_for(member.tenant.id):
+        return issue(name="all but one", scopes=sorted(KEY_SCOPES - {scope}), by=COMMAND_LINE)[1]
+
+
+def share_a_model(member: Member) -> None:
+    """Grant `acmemark`, an alias that only this tenant has."""
+    with acting_for(member.tenant.id):
+        grant(alias="acmemark", model_name="local-extractive", by=COMMAND_LINE)
+
+
+@pytest.fixture
+def theirs(acme: Member) -> dict[str, str]:
+    """The ids of one of each of acme's objects, as acme's own client sees them."""
+    sent = io.BytesIO(b"acmemark: the heron nests on the northern island")
+    sent.name = "acmemark.txt"
+    file = acme.client.post("/v1/files", {"file": sent, "purpose": "assistants"}, format="multipart").json()["id"]
+    store = acme.client.post("/v1/vector_stores", {"name": "acmemark", "file_ids": [file]}, format="json").json()["id"]
+    with acting_for(acme.tenant.id):
+        key, _ = issue(name="acmemark", scopes=["inference"], by=COMMAND_LINE)
+    share_a_model(acme)
+    tenant = public_id("tenant_", acme.tenant.id)
+    return {"file": file, "store": store, "key": public_id("key_", key.id), "model": "acmemark", "tenant": tenant}
+
+
+NOBODYS = {
+    "file": f"file-{MISSING}", "store": f"vs_{MISSING}", "key": f"key_{MISSING}", "model": "nobodys",
+    "tenant": f"tenant_{MISSING}",
+}  # fmt: skip
+
+
+def knock(member: Member, door: Door, ids: dict[str, str]) -> tuple[int, str]:
+    """(status, body) with the ids that were asked for left out."""
+    url = "/" + re.sub(r"<\w+:(\w+)_id>", lambda match: ids[match[1]], door.route)
+    body = json.loads(json.dumps(door.body).replace("{file}", ids["file"]).replace("{key}", ids["key"]))
+    answer = member.client.generic(
+        door.method, url, json.dumps(body) if door.method == "POST" else "", content_type="application/json"
+    )
+    text = answer.getvalue().decode()
+    for value in ids.values():
+        text = text.replace(value, "ID")
+    return answer.status_code, text
+
+
+@pytest.mark.parametrize("door", [*DOORS, *PLATFORM_DOORS], ids=str)
+def test_without_a_key_a_door_stays_shut(acme: Member, theirs: dict[str, str], door: Door) -> None:
+    for key in ("", "sk-wrong", acme.key[:-1], acme.key.replace("sk-", "pk-"), acme.key + "x"):
+        status, body = knock(Member(acme.tenant, key), door, theirs)
+        assert status == 401
+        assert "acmemark" not in body
+
+
+@pytest.mark.parametrize("door", DOORS, ids=str)
+def test_a_key_without_the_scope_is_refused(acme: Member, theirs: dict[str, str], door: Door) -> None:
+    status, body = knock(Member(acme.tenant, key_without(acme, door.scope)), door, theirs)
+    assert (status, json.loads(body)["error"]["code"]) == (403, "insufficient_scope")
+    assert door.scope in body and "acmemark" not in body
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door.names_an_object], ids=str)
+def test_a_foreign_id_answers_like_a_missing_one(theirs: dict[str, str], globex: Member, door: Door) -> None:
+    missing = knock(globex, door, NOBODYS)
+    assert knock(globex, door, theirs) == missing
+    assert missing[0] == (400 if door.route == "v1/budgets" else 404)
+
+
+@pytest.mark.parametrize(
+    "door", [door for door in DOORS if "<str:file_id>" in door.route and STORE in door.route], ids=str
+)
+def test_a_foreign_file_in_an_own_store_is_missing_too(theirs: dict[str, str], globex: Member, door: Door) -> None:
+    own = globex.client.post("/v1/vector_stores", {"name": "own"}, format="json").json()["id"]
+    missing = knock(globex, door, {**NOBODYS, "store": own})
+    assert missing[0] == 404
+    assert knock(globex, door, {**theirs, "store": own}) == missing
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door.method == "GET" and "<" not in door.route], ids=str)
+def test_lists_and_reports_hold_nothing_of_another_tenant(theirs: dict[str, str], globex: Member, door: Door) -> None:
+    query = {
+        "start_time": 1,
+        "after": theirs["file"],
+        "limit": 100,
+        "project_ids[]": theirs["tenant"],
+        "api_key_ids[]": theirs["key"],
+    }
+    for asked in ({}, {"start_time": 1}, query):
+        text = globex.client.get(f"/{door.route}", asked).content.decode()
+        assert "acmemark" not in text
+        assert not any(value in text for name, value in theirs.items() if name != "tenant")
+
+
+def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
+    theirs: dict[str, str], acme: Member, globex: Member
+) -> None:
+    urls = [
+        f"/v1/files/{theirs['file']}",
+        f"/v1/vector_stores/{theirs['store']}",
+        f"/v1/api_keys/{theirs['key']}",
+        "/v1/budgets",
+    ]
+    before = [acme.client.get(url).json() for url in urls]
+    for door in DOORS:
+        knock(globex, door, theirs)
+    assert [acme.client.get(url).json() for url in urls] == before
+
+
+@pytest.mark.parametrize("door", PLATFORM_DOORS, ids=str)
+def test_a_tenants_key_opens_no_door_of_the_operator(
+    acme: Member, theirs: dict[str, str], globex: Member, door: Door
+) -> None:
+    for member in (acme, globex):
+        assert knock(member, door, theirs)[0] == 401
+
+
+@pytest.mark.usefixtures("plain_static_files")
+@pytest.mark.parametrize("route", sorted(PUBLIC))
+def test_public_pages_hold_nothing_of_a_tenant(acme: Member, theirs: dict[str, str], route: str) -> None:
+    text = acme.client.get(f"/{route}", format="json").getvalue().decode()
+    assert str(acme.tenant.id) not in text and acme.tenant.id.hex not in text and "acmemark" not in text
+
+
+# the hot path --------------------------------------------------------------------------------------------------------
+
+
+async def post(door: Door, key: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    """(status, error) of a request that must not get as far as a worker."""
+    sent: list[dict[str, Any]] = []
+    inbound = iter([{"type": "http.request", "body": body}])
+
+    async def receive() -> dict[str, Any]:
+        return next(inbound, {"type": "http.disconnect"})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
+    scope = {"type": "http", "method": door.method, "path": f"/{door.route}", "headers": headers}
+    gateway = Gateway()
+    await gateway.start()
+    try:
+        await gateway(scope, receive, send)
+    finally:
+        await gateway.stop()
+    return sent[0]["status"], json.loads(sent[1]["body"])["error"]
+
+
+@on_committed_rows
+async def test_the_hot_path_needs_a_key(committed: Callable[[str], Member]) -> None:
+    acme = await to_thread(committed, "acme")
+    for door in HOT_DOORS:
+        for key in ("", "sk-wrong", acme.key[:-1]):
+            assert (await post(door, key, json.dumps(door.body).encode()))[0] == 401
+
+
+@on_committed_rows
+async def test_the_hot_path_needs_its_scope(committed: Callable[[str], Member]) -> None:
+    acme = await to_thread(committed, "acme")
+    key = await to_thread(key_without, acme, "inference")
+    for door in HOT_DOORS:
+        # Before anything of the body is looked at.
+        for body in (json.dumps(door.body).encode(), b"{", b""):
+            status, error = await post(door, key, body)
+            assert (status, error["code"]) == (403, "insufficient_scope")
+
+
+@on_committed_rows
+async def test_another_tenants_model_is_unknown_to_the_hot_path(committed: Callable[[str], Member]) -> None:
+    acme, globex = await to_thread(committed, "acme"), await to_thread(committed, "globex")
+    await to_thread(share_a_model, acme)
+    for door in HOT_DOORS:
+        theirs, nobodys = [
+            await post(door, globex.key, json.dumps({**door.body, "model": name}).encode())
+            for name in ("acmemark", "nobodys")
+        ]
+        assert theirs[0] == 404
+        assert json.dumps(theirs).replace("acmemark", "nobodys") == json.dumps(nobodys)
