@@ -1,0 +1,91 @@
+"""A tenant with one of everything, every name and text of it marked, so that a trace of it is recognised anywhere."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx2
+from django.apps import apps
+
+from tenants.audit import COMMAND_LINE
+from tenants.ids import public_id
+from tenants.managers import TenantModel
+from tenants.members import add_member
+from tenants.models import Role, Tenant, User
+from tenants.scope import acting_for
+from tests.e2e.conftest import Tenant as Running
+from tests.e2e.conftest import eventually
+from tests.prove.ground import Ground
+
+TENANT_MODELS = sorted((m for m in apps.get_models() if issubclass(m, TenantModel)), key=lambda m: m._meta.db_table)
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """`ids` are public ids by the name that URLs give them (`file_id`, `store_id`, …)."""
+
+    tenant: Running
+    mark: str
+    owner: User
+    ids: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> UUID:
+        """The tenant's id."""
+        return UUID(self.tenant.id)
+
+
+def furnish(ground: Ground, mark: str) -> Furnished:
+    """A new tenant with a document in a store, a budget, a second key, an owner, a model of its own and a call."""
+    tenant = ground.new_tenant(budget="1000")
+    with httpx2.Client(
+        base_url=ground.stack.url, headers={"authorization": f"Bearer {tenant.key}"}, timeout=30
+    ) as client:
+
+        def post(path: str, **request: Any) -> dict[str, Any]:
+            answer = client.post(f"/v1/{path}", **request)
+            answer.raise_for_status()
+            return answer.json()
+
+        text = f"# The vault of {mark}\n\nThe codeword of the vault is {mark}.\n".encode()
+        file = post("files", files={"file": (f"{mark}.md", text)}, data={"purpose": "assistants"})
+        store = post(
+            "vector_stores", json={"name": mark, "file_ids": [file["id"]]}, headers={"idempotency-key": f"store {mark}"}
+        )
+        key = post("api_keys", json={"name": mark, "scopes": ["inference"]})
+        post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
+        model = f"{mark}-model"
+        ground.manage(
+            "register_model", "--name", model, "--base-url", ground.upstream.url, "--input-price", "1", "--output-price", "1"
+        )  # fmt: skip
+        ground.manage("grant_model", "--tenant", tenant.slug, "--model", model)
+        post("chat/completions", json={"model": model, "messages": [{"role": "user", "content": f"I am {mark}"}]})
+        eventually(lambda: client.get(f"/v1/vector_stores/{store['id']}").json()["file_counts"]["completed"] == 1)
+    ground.sql("UPDATE tenants_tenant SET name = %s WHERE id = %s RETURNING id", mark, tenant.id)
+    email = f"{mark}@example.org"
+    with acting_for(UUID(tenant.id)):
+        add_member(email=email, role=Role.OWNER, by=COMMAND_LINE)
+    ids = {"file_id": file["id"], "store_id": store["id"], "key_id": key["id"], "model_id": model}
+    ids["tenant_id"] = public_id("tenant_", UUID(tenant.id))
+    return Furnished(tenant, mark, User.objects.get(email=email), ids)
+
+
+def row_of(ground: Ground, model: Any, owner: Furnished) -> Any:
+    """The key of one of a tenant's rows of a model (any row where it has no tenant); None where there is none."""
+    table, pk = model._meta.db_table, model._meta.pk.column
+    if model is Tenant:
+        return owner.id
+    if model is User:
+        return owner.owner.pk
+    where = "WHERE tenant_id = %s" if issubclass(model, TenantModel) else "WHERE %s::uuid IS NOT NULL"
+    rows = ground.sql(f'SELECT "{pk}" FROM "{table}" {where} ORDER BY 1 LIMIT 1', owner.id)
+    return rows[0][0] if rows else None
+
+
+def fingerprint(ground: Ground, owner: Furnished) -> dict[str, str]:
+    """A digest of all that a tenant has, table by table."""
+    digest = "SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY id), '')) FROM {} t WHERE tenant_id = %s"
+    found = {
+        model._meta.db_table: ground.sql(digest.format(model._meta.db_table), owner.id)[0][0] for model in TENANT_MODELS
+    }
+    return {**found, "tenant": str(ground.sql("SELECT t::text FROM tenants_tenant t WHERE id = %s", owner.id))}
