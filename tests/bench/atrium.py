@@ -6,8 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +22,51 @@ TENANTS = 10
 _READY_SECONDS = 60
 
 
+@dataclass(frozen=True)
+class RunningAtrium:
+    """A stack started for one bench."""
+
+    stack: Stack
+    platform_key: str
+
+    @property
+    def url(self) -> str:
+        """Without /v1."""
+        return self.stack.url
+
+    def tenant(self, slug: str, grants: Sequence[str] = ()) -> str:
+        """Make a tenant on the wide plan with a budget; returns its key."""
+        wanted = {"external_id": slug, "slug": slug, "name": slug, "plan": "scale", "grants": list(grants)}
+        key = str(_post(f"{self.url}/v1/platform/tenants", self.platform_key, wanted)["api_key"])
+        _post(f"{self.url}/v1/budgets", key, {"name": "monthly", "limit": "1000"})
+        return key
+
+    def manage(self, *arguments: str) -> dict[str, Any]:
+        """Run a management command."""
+        return _manage(self.stack, *arguments)
+
+
 @contextmanager
-def atrium_target(*, upstream_url: str) -> Iterator[Target]:
-    """Start an Atrium of its own, with `upstream_url` as the deployment of its model, and ten tenants on a wide plan."""
+def running_atrium() -> Iterator[RunningAtrium]:
+    """Start an Atrium with data of its own, removed at the end."""
     os.environ.setdefault("LOG_LEVEL", "INFO")
     bench = ROOT / "var" / "bench"
     bench.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=bench, prefix="atrium-") as var, stack(var=Path(var), port=0) as running:
         _wait_until_ready(running.url)
-        _manage(
-            running, "register_model", "--name", "fake", "--base-url", upstream_url, "--input-price", "1",
+        yield RunningAtrium(running, _manage(running, "issue_platform_key", "--name", "bench")["key"])
+
+
+@contextmanager
+def atrium_target(*, upstream_url: str) -> Iterator[Target]:
+    """Start an Atrium of its own, with `upstream_url` as the deployment of its model, and ten tenants on a wide plan."""
+    with running_atrium() as atrium:
+        atrium.manage(
+            "register_model", "--name", "fake", "--base-url", upstream_url, "--input-price", "1",
             "--output-price", "2", "--context-window", "8000", "--max-output-tokens", "1000",
         )  # fmt: skip
-        platform_key = _manage(running, "issue_platform_key", "--name", "bench")["key"]
-        keys = tuple(_tenant(running.url, platform_key, number) for number in range(TENANTS))
-        yield Target(name="atrium", base_url=f"{running.url}/v1", keys=keys, model="fake")
-
-
-def _tenant(url: str, platform_key: str, number: int) -> str:
-    """A tenant with a grant, a budget and a key; returns the key."""
-    slug = f"bench-{number}"
-    wanted = {"external_id": slug, "slug": slug, "name": slug, "plan": "scale", "grants": ["fake"]}
-    key = str(_post(f"{url}/v1/platform/tenants", platform_key, wanted)["api_key"])
-    _post(f"{url}/v1/budgets", key, {"name": "monthly", "limit": "1000"})
-    return key
+        keys = tuple(atrium.tenant(f"bench-{number}", ["fake"]) for number in range(TENANTS))
+        yield Target(name="atrium", base_url=f"{atrium.url}/v1", keys=keys, model="fake")
 
 
 def _post(url: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
