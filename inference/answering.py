@@ -83,6 +83,9 @@ def execute(call: Call, live: RunningCall, sender: Sender) -> None:
         log.warning("lease was lost; nothing written", generation_id=str(call.id))
         return
     _tell(call, ending, meter, outbox)
+    if meter.full_cost() > call.hold:
+        # The alert of design decision 4: an upstream used more than it was allowed; the platform bears the rest.
+        log.error("usage above the hold", generation_id=str(call.id), model=call.model, hold=str(call.hold))
     error = ending.outcome.error
     log.info(
         "generation",

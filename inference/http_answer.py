@@ -78,6 +78,7 @@ class HttpAnswer:
             "content-type": content_type,
             "x-request-id": self.request_id,
             "openai-processing-ms": str(elapsed),
+            "x-content-type-options": "nosniff",
             **self.headers,
             **more,
         }

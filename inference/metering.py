@@ -1,5 +1,7 @@
 """What a call used: the provider's count where it gave one, our own where it did not."""
 
+from decimal import Decimal
+
 from billing.models import Meter
 from billing.reservations import UsageLine
 from knowledge.chunking import offline_tokenizer
@@ -37,6 +39,13 @@ class CallMeter:
     def _add(self, model: str, meter: Meter, quantity: int) -> None:
         if quantity:
             self.lines.append(UsageLine(model, str(meter), quantity, self._call.attempt))
+
+    def full_cost(self) -> Decimal:
+        """What the lines cost at the reservation's prices, were there no hold to stay within."""
+        prices = {
+            (price["model"], price["meter"]): Decimal(price["amount"]) / price["per"] for price in self._call.prices
+        }
+        return sum((prices[line.model, line.meter] * line.quantity for line in self.lines), Decimal(0))
 
     @property
     def tokens(self) -> int:
