@@ -1,0 +1,118 @@
+"""What a call may cost at most: holds worked out by hand, limits, the context window."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.models import Plan
+from billing.pricing import UnitPrice
+from inference.admission import ContextLengthExceeded, offer_chat, offer_embeddings
+from inference.catalogue import Terms
+from inference.metering import count_tokens
+from inference.prompting import PASSAGE_BYTES
+from inference.requests import ChatRequest
+from tenants.errors import InvalidRequest
+from tenants.ids import uuid7
+
+#: A token in costs 0.0000025, one out 0.00001, one embedded 0.00000002 or 0.0000001.
+PRICES = {
+    ("m", "input_tokens"): "2.50",
+    ("m", "output_tokens"): "10",
+    ("small", "embedding_tokens"): "0.02",
+    ("large", "embedding_tokens"): "0.10",
+}
+SEARCH = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+
+
+def terms(model: str = "m", *, window: int = 4_000, most: int = 1_000) -> Terms:
+    prices = {key: UnitPrice(uuid7(), *key, Decimal(amount), 1_000_000) for key, amount in PRICES.items()}
+    return Terms("alias", model, "chat", window, most, None, prices, Plan())
+
+
+def body(content: str = "hello", **members: Any) -> bytes:
+    return json.dumps({"model": "alias", "messages": [{"role": "user", "content": content}], **members}).encode()
+
+
+def test_a_hold_is_every_byte_of_the_prompt_and_every_allowed_token() -> None:
+    offer = offer_chat(body(), terms())
+    # Five bytes and eight for the message; 1,000 tokens out.
+    assert offer.prompt_hold == 13 * Decimal("0.0000025")
+    assert offer.hold == Decimal("0.0000325") + Decimal("0.01")
+    # Without a limit of the client's, sixteen tokens are the least that is of use.
+    assert offer.hold_min == Decimal("0.0000325") + Decimal("0.00016")
+    # 13 // 4 + 1 tokens in, 512 expected out.
+    assert (offer.output_limit, offer.estimated_tokens) == (1_000, 4 + 512)
+
+
+def test_a_limit_of_the_clients_is_held_in_full_for_every_choice() -> None:
+    offer = offer_chat(body(max_tokens=100, n=3), terms())
+    assert offer.hold == offer.hold_min == Decimal("0.0000325") + 3 * 100 * Decimal("0.00001")
+    assert (offer.output_limit, offer.estimated_tokens) == (100, 4 + 300)
+
+
+def test_several_choices_without_a_limit_need_the_least_of_each() -> None:
+    assert offer_chat(body(n=2), terms()).hold_min == Decimal("0.0000325") + 2 * 16 * Decimal("0.00001")
+
+
+def test_a_model_of_few_tokens_needs_no_more_than_it_can_answer() -> None:
+    offer = offer_chat(body(), terms(most=4))
+    assert offer.hold == offer.hold_min == Decimal("0.0000325") + 4 * Decimal("0.00001")
+    assert offer.estimated_tokens == 4 + 4
+
+
+def test_a_search_holds_its_passages_and_the_question_at_the_dearest_embedder() -> None:
+    tool = "{'type': 'file_search', 'vector_store_ids': ['vs_1']}"
+    offer = offer_chat(body(tools=[SEARCH]), terms())
+    embedding = 7 * Decimal("0.0000001")
+    least = (13 + len(tool) + PASSAGE_BYTES) * Decimal("0.0000025") + embedding
+    assert least <= offer.prompt_hold <= least + 2_000 * Decimal("0.0000025")
+
+
+def test_bytes_count_not_characters() -> None:
+    assert offer_chat(body("日本"), terms()).prompt_hold == (6 + 8) * Decimal("0.0000025")
+
+
+@given(st.text(max_size=300))
+def test_a_text_has_no_more_tokens_than_bytes(text: str) -> None:
+    assert count_tokens(text) <= len(text.encode())
+
+
+@pytest.mark.parametrize("param", ["max_tokens", "max_completion_tokens"])
+def test_more_output_than_the_model_has_is_refused_by_its_name(param: str) -> None:
+    assert offer_chat(body(**{param: 1_000}), terms()).output_limit == 1_000
+    with pytest.raises(InvalidRequest, match="at most 1000 tokens") as refused:
+        offer_chat(body(**{param: 1_001}), terms())
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("members", "most"),
+    # "word" is one token; a message takes four more, and the answer 16 at least or what the client asks for.
+    [({}, 4_000 - 4 - 16), ({"max_tokens": 100}, 4_000 - 4 - 100)],
+)
+def test_a_prompt_may_fill_the_window_and_no_more(members: dict[str, Any], most: int) -> None:
+    assert offer_chat(body("word " * most, **members), terms()).output_limit > 0
+    with pytest.raises(ContextLengthExceeded, match="4000 tokens") as refused:
+        offer_chat(body("word " * (most + 1), **members), terms())
+    error = refused.value
+    assert (error.status, error.code, error.param) == (400, "context_length_exceeded", "messages")
+
+
+def test_the_worker_reads_the_request_that_was_offered() -> None:
+    raw = body(
+        temperature=0.5, tools=[SEARCH], stream=True, user="u", stream_options={"include_usage": True}, stop=["x"]
+    )
+    offer = offer_chat(raw, terms())
+    assert ChatRequest.model_validate_json(offer.request) == ChatRequest.model_validate_json(raw)
+    assert (offer.stream, offer.end_user) == (True, "u")
+
+
+def test_embeddings_hold_their_bytes_and_two_special_tokens_a_text() -> None:
+    offer = offer_embeddings(b'{"model": "alias", "input": ["ab", "\xc3\xa9"], "user": "u"}', terms("large"))
+    # (2 + 2) + (2 + 2) bytes.
+    assert offer.hold == offer.hold_min == offer.prompt_hold == 8 * Decimal("0.0000001")
+    assert (offer.estimated_tokens, offer.output_limit, offer.stream, offer.end_user) == (3, 0, False, "u")
