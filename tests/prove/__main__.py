@@ -1,6 +1,7 @@
 """Run the proofs one after another and print a line of figures and a metric for each."""
 
 import importlib
+import logging
 import os
 import shutil
 import sys
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
     try:
         with proving_ground(var, log) as ground:
             django.setup()
+            # This process is the client: what its HTTP library tells of its requests is not Atrium's log.
+            logging.getLogger("httpx2").setLevel(logging.WARNING)
             broken = [promise for promise in chosen if not _holds(promise, ground, report)]
     except BaseException:
         print("\n".join(log.read_text(errors="replace").splitlines()[-30:]), file=report)
