@@ -4,6 +4,7 @@ Every function is one round trip and one transaction. A generation is settled on
 lease, or by the sweeper when that lease ran out.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ from tenants.models import IdempotencyRecord
 from tenants.scope import acting_for, tenant_scope
 
 from .models import Generation
+
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Replay(Exception):
@@ -235,7 +238,8 @@ def settle(claim: work.Claim, outcome: Outcome, *, retention_days: int) -> Decim
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode().replace("\\u0000", "")
+    """Without NUL, which Postgres cannot hold; a backslash before `u0000` that is itself escaped is text."""
+    return None if value is None else _NUL.sub(r"\1", orjson.dumps(value).decode())
 
 
 def withdraw(*, tenant_id: UUID, generation_id: UUID) -> bool:
