@@ -3,6 +3,7 @@
 Unknown members are ignored, as the wire demands. Members that Atrium does not interpret go to the upstream as they are.
 """
 
+import re
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +18,8 @@ OWN_MEMBERS = frozenset(
 
 
 T = TypeVar("T", bound=BaseModel)
+#: NUL, which Postgres cannot hold: a backslash before `u0000` that is not itself escaped.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Lenient(BaseModel):
@@ -165,6 +168,8 @@ def parse(model: type[T], data: Any, *, prefix: str = "") -> T:
     Raises:
         InvalidRequest: naming the parameter at fault.
     """
+    if isinstance(data, bytes) and _NUL.search(data):
+        raise InvalidRequest("The body must not hold NUL characters (\\u0000).")
     try:
         if isinstance(data, bytes):
             return model.model_validate_json(data)

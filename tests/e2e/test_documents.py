@@ -21,6 +21,7 @@ from knowledge.chunking import chunk, distinct_passages
 from knowledge.file_types import PLAIN
 from knowledge.parsing import ParsedDocument
 from tests.e2e.conftest import Atrium, Tenant, eventually
+from tests.isolation.test_cache_keys import is_shared
 from tests.knowledge.office_files import pdf, zipped
 
 DOCUMENTS = sorted((ROOT / "config/demo/documents").iterdir())
@@ -161,6 +162,21 @@ def test_a_search_finds_what_the_tenant_has_and_a_stranger_nothing(atrium: Atriu
         stranger.vector_stores.search(store, query=question.text)
     own = stranger.vector_stores.create(name="own")
     assert list(stranger.vector_stores.search(own.id, query=question.text)) == []
+
+
+def test_redis_holds_a_tenants_keys_shared_ones_and_nobodys_content(atrium: Atrium, library) -> None:
+    tenant, store, _ = library
+    question = QUESTIONS[2].text
+    ask(tenant, store, question)
+    with redis.Redis.from_url(atrium.stack.environment["REDIS_URL"]) as client:
+        found = {key.decode(): client.dump(key) or b"" for key in client.scan_iter()}
+    tenants = {str(ident) for (ident,) in atrium.sql("SELECT id FROM tenants_tenant")}
+    for key, value in found.items():
+        owners = {ident for ident in tenants if ident in key}
+        assert len(owners) == 1 or (not owners and is_shared(key)), key
+        # Answers pass through an inbox; what clients ask, and their keys, never do.
+        assert question.encode() not in value and tenant.key.encode() not in value
+    assert any(tenant.id in key for key in found)
 
 
 # files that nobody can read ------------------------------------------------------------------------------------------

@@ -69,6 +69,20 @@ def test_a_body_that_is_not_json_is_refused_as_such() -> None:
     assert caught.value.param is None
 
 
+def test_nul_which_no_row_can_hold_is_refused_and_its_spelling_is_not() -> None:
+    with pytest.raises(InvalidRequest, match="NUL"):
+        chat(messages=[{"role": "user", "content": "a\0b"}])
+    with pytest.raises(InvalidRequest, match="NUL"):
+        chat(metadata={"k": "\\\0"})
+    assert chat(messages=[{"role": "user", "content": "write \\u0000"}]).messages[0].text() == "write \\u0000"
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\\udc00"])
+def test_half_a_surrogate_pair_is_not_json(half: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="could not parse"):
+        parse(ChatRequest, b'{"model": "m", "messages": [{"role": "user", "content": "' + half + b'"}]}')
+
+
 def test_the_text_of_a_message_is_that_of_its_text_parts() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:"}}
     parts = [{"type": "text", "text": "one"}, image, {"type": "text", "text": "two"}]
