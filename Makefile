@@ -4,14 +4,18 @@ BIN := .venv/bin
 
 .PHONY: demo run test lint check-production prove bench lock clean
 
+# uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
+install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
+  || $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $(1)
+
 .venv/.run: requirements.txt requirements-tools.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-tools.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements.txt
+	@$(call install,requirements.txt)
 	@touch $@
 
 .venv/.dev: requirements-dev.txt .venv/.run
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements-dev.txt
+	@$(call install,requirements-dev.txt)
 	@touch $@
 
 demo: .venv/.run  ## the whole main job on real parts, then serve until Ctrl-C (DEMO_EXIT=1: stop)
