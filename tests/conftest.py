@@ -60,7 +60,9 @@ def globex(db: None) -> Member:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that use the database name all three aliases: the owner makes it, the app and staff work in it."""
     for item in items:
-        if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("django_db"):
+        if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker(
+            "django_db"
+        ):
             item.add_marker(pytest.mark.django_db(databases=["default", "owner", "staff"]))
 
 
