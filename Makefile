@@ -25,7 +25,7 @@ run: .venv/.run  ## serve: web, workers and beat, on embedded services unless DA
 	@$(BIN)/python -m config.supervisor
 
 test: .venv/.dev  ## the whole suite on its own services
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -8,6 +8,7 @@ import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,21 @@ def pytest_load_initial_conftests() -> None:
     os.environ["STAFF_DATABASE_URL"] = services.database_url("atrium_staff")
     os.environ["SUPERUSER_DATABASE_URL"] = services.database_url("postgres")
     os.environ["REDIS_URL"] = services.redis_url
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """All end-to-end tests go to one worker, every other test to whichever is free.
+
+    xdist's own `loadgroup` did not group anything under the pinned pytest (9.2 with xdist 3.8).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class EndToEndTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "e2e" if nodeid.startswith("tests/e2e/") else nodeid
+
+    return EndToEndTogether(config, log)
 
 
 def _own_redis_database() -> None:

@@ -1,6 +1,6 @@
 """One running Atrium for all end-to-end tests: real Postgres, Redis, workers; a model server that misbehaves on demand.
 
-Under xdist all of them run in one worker (`xdist_group`), so the stack is started once.
+Under xdist one worker runs them all (`tests.services` sees to it), so the stack is started once.
 """
 
 import json
@@ -27,14 +27,6 @@ from tests.e2e.upstream import Upstream
 #: What the fake model costs: a dollar per thousand tokens of each kind, so that sums can be checked by eye.
 PRICE = "1000"
 _closed_at_the_end = ExitStack()
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(str(item.fspath)).parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @dataclass(frozen=True)

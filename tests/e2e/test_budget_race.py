@@ -3,6 +3,9 @@
 import asyncio
 
 import openai
+import pytest
+
+pytestmark = pytest.mark.e2e
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 

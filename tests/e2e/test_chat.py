@@ -9,6 +9,8 @@ import httpx2
 import openai
 import pytest
 
+pytestmark = pytest.mark.e2e
+
 MESSAGES = [{"role": "user", "content": "hello"}]
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import eventually
 
+pytestmark = pytest.mark.e2e
+
 
 def test_a_generation_worker_killed_mid_stream_ends_the_stream_and_the_call_is_settled(atrium):
     tenant = atrium.new_tenant(budget="100")

@@ -24,6 +24,8 @@ from tests.e2e.conftest import Atrium, Tenant, eventually
 from tests.isolation.test_cache_keys import is_shared
 from tests.knowledge.office_files import pdf, zipped
 
+pytestmark = pytest.mark.e2e
+
 DOCUMENTS = sorted((ROOT / "config/demo/documents").iterdir())
 WORDS = Path(DOCUMENTS[0]).read_text().split()
 NOT_ANSWERED = "The documents do not answer this question."

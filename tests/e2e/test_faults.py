@@ -9,6 +9,8 @@ import redis
 
 from .conftest import eventually
 
+pytestmark = pytest.mark.e2e
+
 
 def ask(tenant, behaviour, **options):
     messages = [{"role": "user", "content": f"fault:{behaviour}"}]

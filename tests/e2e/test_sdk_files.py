@@ -9,6 +9,8 @@ from openai import BaseModel
 
 from tests.e2e.conftest import Atrium
 
+pytestmark = pytest.mark.e2e
+
 TEXT = b"The heron nests on the northern island and feeds on eels in the shallow lagoon."
 T = TypeVar("T", bound=BaseModel)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 import django
+from django.db import connections
 
 from config.supervisor import ROOT
 from tests.prove.ground import Ground, proving_ground
@@ -71,6 +72,7 @@ def _processes_write_to(log: Path) -> TextIO:
 
 def _holds(promise: int, ground: Ground, report: TextIO) -> bool:
     started = time.monotonic()
+    connections.close_all()  # the proof before may have restarted the database
     try:
         # Imported now: the models that proofs look at need Django to be set up, and that the running stack.
         verdict: Verdict = importlib.import_module(f"tests.prove.{PROOFS[promise]}").prove(ground)

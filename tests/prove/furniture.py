@@ -1,18 +1,21 @@
 """A tenant with one of everything, every name and text of it marked, so that a trace of it is recognised anywhere."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import httpx2
 from django.apps import apps
 
+from billing.models import TenantPrice
+from inference.models import Model, TenantDeployment
 from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
 from tenants.managers import TenantModel
 from tenants.members import add_member
-from tenants.models import Role, Tenant, User
-from tenants.scope import acting_for
+from tenants.models import Role, Tenant, User, Work
+from tenants.scope import acting_for, tenant_scope
 from tests.e2e.conftest import Tenant as Running
 from tests.e2e.conftest import eventually
 from tests.prove.ground import Ground
@@ -36,7 +39,8 @@ class Furnished:
 
 
 def furnish(ground: Ground, mark: str) -> Furnished:
-    """A new tenant with a document in a store, a budget, a second key, an owner, a model of its own and a call."""
+    """A new tenant with a document in a store, a budget, a second key, an owner, a model, a price and a deployment
+    of its own, a call, and a dead letter."""
     tenant = ground.new_tenant(budget="1000")
     with httpx2.Client(
         base_url=ground.stack.url, headers={"authorization": f"Bearer {tenant.key}"}, timeout=30
@@ -55,16 +59,30 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         key = post("api_keys", json={"name": mark, "scopes": ["inference"]})
         post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
         model = f"{mark}-model"
+        upstream = ground.upstream.url
         ground.manage(
-            "register_model", "--name", model, "--base-url", ground.upstream.url, "--input-price", "1", "--output-price", "1"
+            "register_model", "--name", model, "--base-url", upstream, "--input-price", "1", "--output-price", "1"
         )  # fmt: skip
         ground.manage("grant_model", "--tenant", tenant.slug, "--model", model)
         post("chat/completions", json={"model": model, "messages": [{"role": "user", "content": f"I am {mark}"}]})
         eventually(lambda: client.get(f"/v1/vector_stores/{store['id']}").json()["file_counts"]["completed"] == 1)
     ground.sql("UPDATE tenants_tenant SET name = %s WHERE id = %s RETURNING id", mark, tenant.id)
     email = f"{mark}@example.org"
-    with acting_for(UUID(tenant.id)):
+    with acting_for(UUID(tenant.id)), tenant_scope() as tenant_id:
         add_member(email=email, role=Role.OWNER, by=COMMAND_LINE)
+        price = {
+            "model": model,
+            "meter": "input_tokens",
+            "currency": "USD",
+            "amount": 1,
+            "valid_from": datetime.now(UTC),
+        }
+        TenantPrice.objects.create(tenant_id=tenant_id, **price)
+        served = Model.objects.get(name=model)
+        TenantDeployment.objects.create(
+            tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream
+        )
+        Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
     ids = {"file_id": file["id"], "store_id": store["id"], "key_id": key["id"], "model_id": model}
     ids["tenant_id"] = public_id("tenant_", UUID(tenant.id))
     return Furnished(tenant, mark, User.objects.get(email=email), ids)

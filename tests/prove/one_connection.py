@@ -71,7 +71,7 @@ async def _turns(ground: Ground, pair: list[Furnished], count: int) -> Verdict:
 
 def _ingested(ground: Ground, pair: list[Furnished]) -> None:
     """Wait for the ingestion tasks of both."""
-    waiting = "SELECT count(*) FROM tenants_work WHERE tenant_id = ANY (%s)"
+    waiting = "SELECT count(*) FROM tenants_work WHERE tenant_id = ANY (%s::uuid[]) AND state <> 'dead'"
     eventually(lambda: ground.sql(waiting, [one.id for one in pair]) == [(0,)], seconds=180)
 
 

@@ -87,6 +87,7 @@ class _Walk:
     """Two tenants, and what was seen of them."""
 
     def __init__(self, ground: Ground, rng: random.Random) -> None:
+        self.ground = ground
         self.rng = rng
         self.pair = [furnish(ground, f"{name}{uuid4().hex[:8]}") for name in ("acme", "globex")]
         self.models = [*TENANT_MODELS, Tenant]
@@ -97,7 +98,12 @@ class _Walk:
         }
         self.before = {one.id: fingerprint(ground, one) for one in self.pair}
         self.seen: Counter[str] = Counter()
-        self.violations: list[str] = []
+        self.violations = [f"{table} has no row to be reached" for table in self._empty_tables()]
+
+    def _empty_tables(self) -> set[str]:
+        """Where a tenant has none, so that the operations would show nothing."""
+        found = {model._meta.db_table: [row_of(self.ground, model, one) for one in self.pair] for model in self.models}
+        return {table for table, rows in found.items() if None in rows}
 
     def step(self) -> None:
         """One operation."""
