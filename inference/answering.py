@@ -75,8 +75,9 @@ def execute(call: Call, live: RunningCall, sender: Sender) -> None:
     started = time.perf_counter()
     meter = CallMeter(call)
     outbox = Outbox(sender, call.inbox, call.id)
-    ending = _run(call, live, outbox, meter)
-    ending.outcome.lines = meter.lines
+    attempts: list[dict[str, Any]] = []
+    ending = _run(call, live, outbox, meter, attempts)
+    ending.outcome.lines, ending.outcome.attempts = meter.lines, attempts
     claim = work.Claim(call.tenant_id, call.id, call.attempt)
     cost = generations.settle(claim, ending.outcome, retention_days=call.admitted.retention_days)
     if cost is None:
@@ -100,9 +101,11 @@ def execute(call: Call, live: RunningCall, sender: Sender) -> None:
     )
 
 
-def _run(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter) -> Ending:
+def _run(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]) -> Ending:
     try:
-        return _answer_chat(call, live, outbox, meter) if call.kind == "chat" else _answer_embeddings(call, meter)
+        if call.kind == "embeddings":
+            return _answer_embeddings(call, meter)
+        return _answer_chat(call, live, outbox, meter, attempts)
     except Cancelled:
         if live.reason == "deadline":
             return Ending.failed(DeadlinePassed("The call took too long and was broken off."))
@@ -124,7 +127,9 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))
 
 
-def _answer_chat(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter) -> Ending:
+def _answer_chat(
+    call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]
+) -> Ending:
     request = ChatRequest.model_validate(call.request)
     file_search = request.file_search()
     passages = _retrieve(call, file_search, prompting.question_of(request), meter) if file_search else None
@@ -136,7 +141,6 @@ def _answer_chat(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter
         passages=shown,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
     )
-    attempts: list[dict[str, Any]] = []
     try:
         _call_provider(call, live, prompt, transcript, outbox if request.stream else None, attempts)
     finally:
@@ -145,7 +149,7 @@ def _answer_chat(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter
             usage = transcript.usage or estimate(prompt=str(prompt.body["messages"]), output=transcript.text())
             meter.completion(usage)
     body = transcript.completion(usage)
-    outcome = Outcome("completed", answer=body, attempts=attempts)
+    outcome = Outcome("completed", answer=body)
     if request.stream:
         return Ending(outcome, "end", transcript.closing(usage))
     return Ending(outcome, "answer", orjson.dumps(body))

@@ -12,9 +12,9 @@ from knowledge.ports import EmbedderUnavailable
 from tenants.errors import InvalidRequest
 from tenants.scope import tenant_scope
 
-from .catalogue import NoDeployment, deployments_of
+from .catalogue import NoDeployment, UnknownModel, deployments_of
 from .metering import count_tokens
-from .models import DeploymentBase, Model
+from .models import DeploymentBase, Grant, Model
 from .providers import minilm
 from .providers.base import ProviderError
 from .providers.minilm import MiniLM
@@ -83,16 +83,21 @@ def embedder_for(model: str) -> LocalEmbedder | RemoteEmbedder:
     """The current tenant's embedder for a model of the catalogue.
 
     Raises:
+        UnknownModel: it is not granted, or no embedding model.
         NoDeployment: nothing serves it.
     """
     if model == LocalEmbedder.model:
         return LocalEmbedder()
+    with tenant_scope():
+        grant = (
+            Grant.objects.select_related("model").filter(model__name=model, model__kind=Model.Kind.EMBEDDING).first()
+        )
+    if grant is None:
+        raise UnknownModel(f"The embedding model '{model}' does not exist or is not granted.", param="embedding_model")
     deployments = deployments_of(model)
     if not deployments:
         raise NoDeployment(model)
-    with tenant_scope():
-        dimensions = Model.objects.values_list("dimensions", flat=True).get(name=model)
-    return RemoteEmbedder(model, dimensions or 0, deployments[0])
+    return RemoteEmbedder(model, grant.model.dimensions or 0, deployments[0])
 
 
 def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tuple[dict[str, Any], int]:

@@ -138,3 +138,12 @@ def test_a_client_that_leaves_before_a_worker_comes_is_withdrawn(atrium):
     assert atrium.ledger(tenant) == []
     assert atrium.sql("SELECT state FROM inference_generation WHERE tenant_id = %s", tenant.id) == [("cancelled",)]
     assert atrium.sql("SELECT count(*) FROM tenants_work WHERE tenant_id = %s", tenant.id) == [(0,)]
+
+
+def test_every_attempt_of_a_failed_call_is_recorded(atrium):
+    tenant = atrium.new_tenant()
+    with pytest.raises(openai.InternalServerError):
+        ask(tenant, "broken")
+    [(attempts,)] = atrium.sql("SELECT attempts FROM inference_generation WHERE tenant_id = %s", tenant.id)
+    assert [attempt["error"] for attempt in attempts] == ["upstream_error"] * 3
+    assert all(attempt["ms"] > 0 and attempt["deployment"].startswith("fake at ") for attempt in attempts)
