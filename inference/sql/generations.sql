@@ -17,6 +17,8 @@ $$;
 
 -- Admit: the row, its place in the queue, and its hold on the budgets. Returns the hold.
 -- Raises AT429 (billing) where a budget is spent, AT409 where the idempotency key was used before.
+-- The commit does not wait for the disk: nothing was promised yet, and the claim's commit, which does wait, covers it.
+-- So the budget's row, the hottest, is not locked during a flush.
 CREATE OR REPLACE FUNCTION admit_generation(
     p_tenant uuid, p_id uuid, p_key uuid, p_kind text, p_alias text, p_model text, p_request jsonb, p_terms jsonb,
     p_inbox text, p_weight int, p_end_user text, p_hold_min numeric, p_hold numeric, p_currency text, p_prices jsonb,
@@ -26,6 +28,7 @@ DECLARE
     v_hold numeric;
 BEGIN
     PERFORM enter_scope(p_tenant);
+    PERFORM set_config('synchronous_commit', 'off', true);
     IF p_idempotency_key IS NOT NULL THEN
         INSERT INTO tenants_idempotencyrecord (tenant_id, id, caller, key, fingerprint, generation_id)
             VALUES (p_tenant, uuidv7(), p_key::text, p_idempotency_key, p_fingerprint, p_id)
@@ -44,7 +47,8 @@ BEGIN
 END $$;
 
 -- Claim the next generation and load it, in the scope of the tenant that the claim returned. The provider is called
--- next, so its reservation counts as dispatched from here. Losing this commit in a crash only loses a lease.
+-- next, so its reservation counts as dispatched from here; this commit is on disk before the provider is called, and
+-- with it the admission, which did not wait.
 CREATE OR REPLACE FUNCTION next_generation(p_worker text, p_lease interval)
 RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint, kind text, key_id uuid, alias text, model text, request jsonb,
                terms jsonb, inbox text, hold numeric, prices jsonb, created_at timestamptz)
@@ -57,7 +61,6 @@ BEGIN
         RETURN;
     END IF;
     PERFORM enter_scope(c.tenant_id);
-    PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE billing_reservation r SET dispatched_at = clock_timestamp()
      WHERE r.tenant_id = c.tenant_id AND r.id = c.id AND r.state = 'open';
     RETURN QUERY
