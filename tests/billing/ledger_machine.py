@@ -1,7 +1,7 @@
 """A state machine over reserve, dispatch, settle, release and expire, with the invariants of money.
 
 Its own model of the truth is a dictionary; the database must agree after every step. The suite runs a few hundred
-steps of it, `tests/prove/ledger.py` 50,000.
+steps of it; the machine is a module of its own so that a longer proof can import it.
 """
 
 from datetime import timedelta
