@@ -19,8 +19,8 @@ import numpy as np
 from semantic_text_splitter import TextSplitter
 from tokenizers import Tokenizer
 
-from knowledge.file_types import PLAIN
-from knowledge.parsing import ParsedDocument
+from knowledge.parsing.documents import ParsedDocument
+from knowledge.parsing.file_types import PLAIN
 
 MIN_CHUNK_TOKENS, MAX_CHUNK_TOKENS = 100, 4096  # the wire's bounds
 # all-MiniLM-L6-v2 sees 254; the rest is room for words that tokenise longer joined than cut.

@@ -36,7 +36,8 @@ from .chunking import ChunkingStrategy, Span, chunk, chunk_embeddings, distinct_
 from .leases import Lease, LeaseLost, keeping, lease_time
 from .metering import Hold, Payer, charge, hold_tokens
 from .models import Chunk, Embedding, File, VectorStore, VectorStoreFile
-from .parsing import INVALID_FILE, ParserUnavailable, UnreadableFile, parse
+from .parsing.documents import INVALID_FILE, ParserUnavailable, UnreadableFile
+from .parsing.reading import parse
 from .ports import Embedder, SpaceChanged, embedder_for
 
 logger = logging.getLogger(__name__)

@@ -51,9 +51,9 @@ def _tenant() -> UUID:
 def _close() -> None:
     from django.db import connections
 
-    from knowledge import parsing
+    from knowledge.parsing import fork_server
 
-    parsing.shut_down()
+    fork_server.shut_down()
     for connection in connections.all(initialized_only=True):
         connection.close()
         connection.close_pool()

@@ -55,7 +55,7 @@ def measure(tenant_id: UUID, texts: dict[str, str]) -> None:
 def passages_of(texts: dict[str, str]) -> list[str]:
     """What ingestion will embed."""
     from knowledge.chunking import chunk, distinct_passages
-    from knowledge.parsing import parse
+    from knowledge.parsing.reading import parse
 
     found = []
     for name, text in texts.items():

@@ -18,8 +18,8 @@ from config.demo.questions import QUESTIONS, DemoQuestion
 from config.supervisor import ROOT
 from inference.metering import count_tokens
 from knowledge.chunking import chunk, distinct_passages
-from knowledge.file_types import PLAIN
-from knowledge.parsing import ParsedDocument
+from knowledge.parsing.documents import ParsedDocument
+from knowledge.parsing.file_types import PLAIN
 from tests.e2e.conftest import Atrium, Tenant, eventually
 from tests.isolation.test_cache_keys import is_shared
 from tests.knowledge.office_files import pdf, zipped

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from inference.embedding import embedder_for
-from knowledge import attachments, files, ingestion, parsing, ports, vector_stores
+from knowledge import attachments, files, ingestion, ports, vector_stores
 from knowledge.files import Upload
 from knowledge.models import File, VectorStore, VectorStoreFile
+from knowledge.parsing import fork_server
 from tenants import work
 from tenants.audit import COMMAND_LINE
 from tenants.models import Work
@@ -60,7 +61,7 @@ def _files_of_this_test(settings: Any, tmp_path: Path) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _the_parser_ends_with_the_session() -> Iterator[None]:
     yield
-    parsing.shut_down()
+    fork_server.shut_down()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from knowledge.chunking import (
     distinct_passages,
     offline_tokenizer,
 )
-from knowledge.parsing import PageSpan, ParsedDocument
+from knowledge.parsing.documents import PageSpan, ParsedDocument
 
 SMALL = ChunkingStrategy(max_chunk_size_tokens=100, chunk_overlap_tokens=50)
 

@@ -8,8 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from knowledge import parsing
-from knowledge.parsing import INVALID_FILE, UNSUPPORTED_FILE, Limits, ParsedDocument, UnreadableFile, parse
+from knowledge.parsing import fork_server
+from knowledge.parsing.documents import (
+    INVALID_FILE,
+    UNSUPPORTED_FILE,
+    Inspection,
+    Limits,
+    ParsedDocument,
+    UnreadableFile,
+)
+from knowledge.parsing.reading import inspect, parse, parse_pages
 from tests.knowledge import office_files
 
 HTML = b"""<!DOCTYPE html><html><head><title>Opening &amp; closing</title><style>p { color: red }</style></head>
@@ -20,7 +28,7 @@ HTML = b"""<!DOCTYPE html><html><head><title>Opening &amp; closing</title><style
 @pytest.fixture(scope="module", autouse=True)
 def _server_ends_with_the_module() -> Iterator[None]:
     yield
-    parsing.shut_down()
+    fork_server.shut_down()
 
 
 def refusal(data: bytes, filename: str, limits: Limits | None = None) -> UnreadableFile:
@@ -40,6 +48,17 @@ def test_pages_of_a_long_document_are_where_their_text_is() -> None:
     texts = [f"Page {number} naïvely says €{number}. " * 6 for number in range(1, 121)]
     document = parse(office_files.pdf(texts), "long.pdf")
     assert [document.text[page.start : page.end] for page in document.pages] == [text.strip() for text in texts]
+
+
+def test_a_long_document_is_read_in_parts() -> None:
+    data = office_files.pdf([f"Page {number}." for number in range(1, 11)])
+    assert inspect(data, "long.pdf") == Inspection("application/pdf", 10, None)
+    part = parse_pages(data, "long.pdf", first=4, last=6)
+    assert [(page.number, part.text[page.start : page.end]) for page in part.pages] == [
+        (4, "Page 4."), (5, "Page 5."), (6, "Page 6."),
+    ]  # fmt: skip
+    with pytest.raises(UnreadableFile, match="10 pages"):
+        parse_pages(data, "long.pdf", first=10, last=11)
 
 
 def test_html_keeps_structure_and_drops_scripts_styles_and_images() -> None:
@@ -166,7 +185,7 @@ def test_a_forked_worker_starts_its_own_server() -> None:
     child = os.fork()
     if child == 0:
         same = parse(b"Text.", "a.txt").text.strip() == "Text."
-        parsing.shut_down()
+        fork_server.shut_down()
         os._exit(0 if same else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert parse(b"Text.", "a.txt").text.strip() == "Text."
@@ -174,15 +193,15 @@ def test_a_forked_worker_starts_its_own_server() -> None:
 
 def test_a_killed_server_is_replaced() -> None:
     parse(b"Text.", "a.txt")
-    server = parsing._server()
+    server = fork_server.current_server()
     server._process.kill()
     server._process.wait()
     assert parse(b"Text.", "a.txt").text.strip() == "Text."
 
 
 def test_the_server_sees_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsing.shut_down()
+    fork_server.shut_down()
     monkeypatch.setenv("ATRIUM_SECRET_KEY", "do-not-leak")
     parse(b"Text.", "a.txt")
-    with open(f"/proc/{parsing._server()._process.pid}/environ", "rb") as environment:  # noqa: PTH123  proc is no path
+    with open(f"/proc/{fork_server.current_server()._process.pid}/environ", "rb") as environment:  # noqa: PTH123  proc is no path
         assert b"do-not-leak" not in environment.read()

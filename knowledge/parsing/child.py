@@ -1,4 +1,4 @@
-"""The parser's own process: `python -m knowledge.parsing_child <socket fd>`, started by `knowledge.parsing`.
+"""The parser's own process: `python -m knowledge.parsing.child <socket fd>`, started by `fork_server`.
 
 It imports xberg once and then forks per document, which costs some 10 ms where a fresh interpreter costs half a second.
 The parent of the forks must never extract: xberg's thread pool does not survive a fork, and the children would hang.
@@ -23,8 +23,9 @@ from typing import Any
 
 import xberg
 
-from knowledge import file_types
-from knowledge.file_types import INVALID_FILE, PDF, PLAIN, PPTX, UnreadableFile
+from . import file_types, pdf
+from .documents import INVALID_FILE, UNSUPPORTED_FILE, UnreadableFile
+from .file_types import PDF, PLAIN, PPTX
 
 _PAGED = {PDF, PPTX}  # other formats have no pages of their own; xberg calls the whole one page
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,1000})</title", re.IGNORECASE)
@@ -88,7 +89,7 @@ def _answer(connection: socket.socket) -> None:
         _limit(request["memory_bytes"], request["seconds"])
         data = stream.read(request["size"])
         try:
-            answer = _parse(data, request)
+            answer = _TASKS[request["task"]](data, request)
         except UnreadableFile as error:
             answer = {"code": error.code, "message": error.message}
         except MemoryError:
@@ -110,8 +111,30 @@ def _parse(data: bytes, request: dict[str, Any]) -> dict[str, Any]:
     mime_type = file_types.detect(data, request["filename"])
     if mime_type in _OFFICE:
         file_types.check_archive(data, max_unpacked_bytes=request["unpacked_bytes"])
-    if mime_type == PDF and b"%%EOF" not in data[-4096:]:
-        raise file_types.corrupt()  # cut off: a parser would mend it and silently lose the rest
+    if mime_type == PDF:
+        pdf.check_complete(data)
+    return _parse_checked(data, mime_type)
+
+
+def _parse_pages(data: bytes, request: dict[str, Any]) -> dict[str, Any]:
+    if file_types.detect(data, request["filename"]) != PDF:
+        raise UnreadableFile(UNSUPPORTED_FILE, "Only a PDF can be read in parts.")
+    first = request["first"]
+    answer = _parse_checked(pdf.extract_pages(data, first, request["last"]), PDF)
+    answer["pages"] = [(number + first - 1, start, end) for number, start, end in answer["pages"]]
+    return answer
+
+
+def _inspect(data: bytes, request: dict[str, Any]) -> dict[str, Any]:
+    mime_type = file_types.detect(data, request["filename"])
+    pages = pdf.count_pages(data) if mime_type == PDF else None
+    return {"mime_type": mime_type, "pages": pages, "scanned": None}
+
+
+_TASKS = {"parse": _parse, "parse_pages": _parse_pages, "inspect": _inspect}
+
+
+def _parse_checked(data: bytes, mime_type: str) -> dict[str, Any]:
     document = _extract(data, mime_type)
     return {
         "text": document.content,

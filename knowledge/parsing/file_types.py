@@ -10,6 +10,8 @@ import zipfile
 import zlib
 from pathlib import PurePath
 
+from .documents import INVALID_FILE, UNSUPPORTED_FILE, UnreadableFile
+
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
@@ -18,9 +20,6 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 CSV = "text/csv"
 PLAIN = "text/plain"
-
-UNSUPPORTED_FILE = "unsupported_file"
-INVALID_FILE = "invalid_file"
 
 MAX_ARCHIVE_MEMBERS = 10_000
 MAX_COMPRESSION_RATIO = 100  # real Office files stay below 30; OOXML bombs start near 1000
@@ -36,15 +35,6 @@ _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MACH_O_MAGICS = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 _ENCRYPTED_FLAG = 0x1
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-
-
-class UnreadableFile(Exception):
-    """The file cannot be ingested, now or ever: `code` is the wire's, `message` tells the uploader what to do."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def detect(data: bytes, filename: str) -> str:
