@@ -15,14 +15,14 @@ from tenants.ids import parse_public_id, public_id
 from tenants.pagination import list_of, page
 from tenants.scope import tenant_scope
 
-from . import retrieval, tasks, vector_stores
+from . import tasks, vector_stores
 from .files_api import PREFIX as FILE_PREFIX
 from .files_api import Deleted
-from .metered_search import metered_search
 from .metering import Payer
 from .models import VectorStore
 from .ports import DEFAULT_MODEL
 from .request_fields import ChunkingInput, Filters, chunking_of
+from .retrieval import Passage, metered_search
 from .vector_stores import FileCounts
 
 PREFIX = "vs_"
@@ -269,7 +269,7 @@ class VectorStoreSearchView(TenantAPIView):
         )
 
 
-def _hit_json(passage: retrieval.Passage) -> dict[str, Any]:
+def _hit_json(passage: Passage) -> dict[str, Any]:
     return {
         "file_id": public_id(FILE_PREFIX, passage.file_id),
         "filename": passage.filename,

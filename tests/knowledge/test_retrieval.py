@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from billing.models import Reservation, UsageRecord
 from config.demo.questions import QUESTIONS
-from knowledge import attachments, retrieval
-from knowledge.metered_search import metered_search
+from knowledge import attachments
 from knowledge.metering import Payer
 from knowledge.models import ChunkTerms, StoreTerm
-from knowledge.retrieval import search
+from knowledge.retrieval import metered_search, search
+from knowledge.retrieval.questions import HYBRID
 from tenants.audit import COMMAND_LINE
 from tenants.errors import InvalidRequest, NotFound
 from tenants.scope import acting_for, leave_tenant, tenant_scope
@@ -96,7 +96,7 @@ def test_the_fusion_scores_ranks(crafts):
     found = search(store_ids=[crafts.id], query="shuttle weft loom linen").passages
     # First in both lists: all of 2/61. The others are in the dense list only, at ranks 2, 3, 4.
     assert [passage.score for passage in found] == pytest.approx([1, 61 / 62 / 2, 61 / 63 / 2, 61 / 64 / 2])
-    assert [names(crafts, "shuttle weft loom linen", ranker=ranker) for ranker in retrieval.HYBRID] == [
+    assert [names(crafts, "shuttle weft loom linen", ranker=ranker) for ranker in HYBRID] == [
         [Path(passage.filename).stem for passage in found]
     ] * 4
     assert len(search(store_ids=[crafts.id], query="shuttle weft loom linen", score_threshold=0.6).passages) == 1

@@ -8,8 +8,10 @@ from uuid import UUID
 from billing.reservations import release
 from tenants.ids import uuid7
 
-from . import retrieval
-from .metering import Payer, charge, hold_tokens
+from ..metering import Payer, charge, hold_tokens
+from .passages import SearchResult
+from .questions import prepare
+from .searching import answer
 
 _LEASE = timedelta(minutes=2)
 
@@ -24,13 +26,13 @@ def metered_search(
     filters: Mapping[str, Any] | None = None,
     ranker: str = "auto",
     score_threshold: float = 0.0,
-) -> retrieval.SearchResult:
-    """`retrieval.search`, paid by `payer`; raises as it does, and where a budget does not allow it."""
-    question = retrieval.prepare(
+) -> SearchResult:
+    """`search`, paid by `payer`; raises as it does, and where a budget does not allow it."""
+    question = prepare(
         store_ids=store_ids, query=query, limit=limit, filters=filters, ranker=ranker, score_threshold=score_threshold
     )
     if not question.tokens:
-        return retrieval.answer(question)
+        return answer(question)
     hold = hold_tokens(
         payer=payer,
         request_id=uuid7(),
@@ -41,7 +43,7 @@ def metered_search(
         now=now,
     )
     try:
-        result = retrieval.answer(question)
+        result = answer(question)
     except BaseException:
         release(hold.reservation_id)
         raise

@@ -1,0 +1,102 @@
+"""A search, checked before anything is spent on it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tenants.errors import InvalidRequest, NotFound
+from tenants.scope import tenant_scope
+
+from ..attributes import storable
+from ..models import VectorStore
+from ..ports import Embedder, SpaceChanged, embedder_for
+from ..vector_stores import expires_at
+
+MAX_RESULTS = 50
+MAX_WORDINGS, MAX_QUERY_CHARACTERS = 8, 8192
+#: What `ranker` may be. OpenAI's three all mean the fusion of both lists.
+HYBRID = ("auto", "default-2024-11-15", "none", "hybrid")
+DENSE, LEXICAL = "dense", "lexical"
+_ACTIVE_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A checked search, before anything is spent on it."""
+
+    store_ids: list[UUID]
+    wordings: list[str]
+    space_id: UUID
+    embedder: Embedder
+    tokens: int
+    limit: int
+    ranker: str
+    score_threshold: float
+    filters: Mapping[str, Any] | None
+
+
+def prepare(
+    *,
+    store_ids: Sequence[UUID],
+    query: str | Sequence[str],
+    limit: int = 10,
+    filters: Mapping[str, Any] | None = None,
+    ranker: str = "auto",
+    score_threshold: float = 0.0,
+) -> Question:
+    """Check a search and count the tokens it will embed; raises as `search`."""
+    wordings = [query] if isinstance(query, str) else list(query)
+    _check(wordings, limit, ranker, score_threshold)
+    stores = _stores(store_ids)
+    if len({store.space_id for store in stores}) > 1:
+        raise InvalidRequest(
+            "These vector stores have different embedding models. Search them one at a time.", param="vector_store_ids"
+        )
+    embedder = embedder_for(stores[0].embedding_model)
+    if embedder.space != stores[0].space.name:
+        raise SpaceChanged(stores[0].space.name)
+    return Question(
+        store_ids=[store.id for store in stores],
+        wordings=wordings,
+        space_id=stores[0].space_id,
+        embedder=embedder,
+        tokens=0 if ranker == LEXICAL else sum(embedder.count_tokens(wording) for wording in wordings),
+        limit=limit,
+        ranker=ranker,
+        score_threshold=score_threshold,
+        filters=filters,
+    )
+
+
+def _check(wordings: list[str], limit: int, ranker: str, score_threshold: float) -> None:
+    if not 0 < len(wordings) <= MAX_WORDINGS:
+        raise InvalidRequest(f"Invalid 'query': 1 to {MAX_WORDINGS} wordings.", param="query")
+    if not all(0 < len(text.strip()) <= len(text) <= MAX_QUERY_CHARACTERS and storable(text) for text in wordings):
+        raise InvalidRequest(f"Invalid 'query': 1 to {MAX_QUERY_CHARACTERS} characters.", param="query")
+    if not 1 <= limit <= MAX_RESULTS:
+        raise InvalidRequest(f"Invalid 'max_num_results': must be from 1 to {MAX_RESULTS}.", param="max_num_results")
+    if ranker not in (*HYBRID, DENSE, LEXICAL):
+        known = ", ".join((*HYBRID, DENSE, LEXICAL))
+        raise InvalidRequest(f"Invalid 'ranker': must be one of {known}.", param="ranking_options.ranker")
+    if not 0 <= score_threshold <= 1:
+        raise InvalidRequest("Invalid 'score_threshold': must be from 0 to 1.", param="ranking_options.score_threshold")
+
+
+def _stores(store_ids: Sequence[UUID]) -> list[VectorStore]:
+    """The stores that are asked, in use from now on.
+
+    Raises:
+        NotFound: one is missing, expired, or another tenant's.
+    """
+    wanted, now = set(store_ids), datetime.now(UTC)
+    with tenant_scope():
+        stores = list(VectorStore.objects.filter(id__in=wanted).select_related("space"))
+        living = [store for store in stores if (until := expires_at(store)) is None or until > now]
+        if not wanted or len(living) != len(wanted):
+            raise NotFound("No such VectorStore object.", param="vector_store_id")
+        idle = [store.id for store in living if store.expires_after_days and store.last_active_at < now - _ACTIVE_EVERY]
+        if idle:
+            VectorStore.objects.filter(id__in=idle).update(last_active_at=now)
+    return living
