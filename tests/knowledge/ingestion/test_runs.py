@@ -10,8 +10,9 @@ from billing import plans
 from billing.models import Reservation, UsageRecord
 from billing.pricing import quote
 from billing.reservations import reserve
-from knowledge import attachments, files, ingestion, storage, vector_stores
+from knowledge import attachments, files, storage, vector_stores
 from knowledge.chunking import ChunkingStrategy
+from knowledge.ingestion import publishing, runs
 from knowledge.models import Chunk, ChunkTerms, Embedding, StoreTerm, VectorStore, VectorStoreFile
 from knowledge.ports import EmbedderUnavailable
 from knowledge.retrieval import search
@@ -76,7 +77,7 @@ def test_the_tokens_are_charged_once_to_the_key_that_attached_the_file(acting):
     assert open_holds() == 0
 
 
-@pytest.mark.parametrize("dies_in", ["parse", "chunk", "_hold", "_embed", "_complete", "_publish"])
+@pytest.mark.parametrize("dies_in", ["parse", "chunk", "hold", "embed", "complete", "publish"])
 def test_a_worker_that_dies_is_followed_by_one_that_completes_exactly_once(acting, monkeypatch, dies_in):
     attached = attach(make_store(), upload(TEXT))
 
@@ -87,7 +88,7 @@ def test_a_worker_that_dies_is_followed_by_one_that_completes_exactly_once(actin
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(ingestion, dies_in, die)
+        patched.setattr(publishing if dies_in == "publish" else runs, dies_in, die)
         with pytest.raises(Killed):
             ingest()
     assert ingest() == 0  # still the dead worker's
@@ -112,7 +113,7 @@ def test_a_file_that_kills_every_worker_is_a_dead_letter_after_five_attempts(act
     def die(*args: object, **kwargs: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(ingestion, "parse", die)
+    monkeypatch.setattr(runs, "parse", die)
     for _ in range(5):
         with pytest.raises(Killed):
             ingest()
@@ -132,7 +133,7 @@ def test_a_file_that_kills_every_worker_is_a_dead_letter_after_five_attempts(act
 def test_a_run_whose_claim_was_taken_over_writes_nothing(acting, monkeypatch):
     """The first run sleeps through its lease; a second completes; the first wakes up."""
     attached = attach(make_store(), upload(TEXT))
-    embed, second = ingestion._embed, []
+    embed, second = runs.embed, []
 
     def oversleep(*args: object, **kwargs: object) -> object:
         if not second:
@@ -142,7 +143,7 @@ def test_a_run_whose_claim_was_taken_over_writes_nothing(acting, monkeypatch):
             assert ingest() == 1
         return embed(*args, **kwargs)
 
-    monkeypatch.setattr(ingestion, "_embed", oversleep)
+    monkeypatch.setattr(runs, "embed", oversleep)
     ingest(limit=1)
     with tenant_scope():
         attached.refresh_from_db()
@@ -155,13 +156,13 @@ def test_a_run_whose_claim_was_taken_over_writes_nothing(acting, monkeypatch):
 def test_a_file_detached_while_it_is_ingested_leaves_no_trace(acting, monkeypatch):
     store, file = make_store(), upload(TEXT)
     attach(store, file)
-    embed = ingestion._embed
+    embed = runs.embed
 
     def detach_meanwhile(*args: object, **kwargs: object) -> object:
         attachments.detach(store_id=store.id, file_id=file.id, by=COMMAND_LINE)
         return embed(*args, **kwargs)
 
-    monkeypatch.setattr(ingestion, "_embed", detach_meanwhile)
+    monkeypatch.setattr(runs, "embed", detach_meanwhile)
     assert ingest() == 1
     with tenant_scope():
         assert not Chunk.objects.exists() and not Work.objects.exists() and not VectorStoreFile.objects.exists()

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from knowledge import leases
-from knowledge.leases import LeaseLost, keeping
+from knowledge.ingestion import leases
+from knowledge.ingestion.leases import LeaseLost, keeping
 from tenants.ids import uuid7
 from tenants.work import Claim
 

@@ -1,0 +1,6 @@
+"""Ingestion: an attached file becomes searchable chunks. `runs.py` tells the story; a task makes these calls."""
+
+from .endings import MAX_ATTEMPTS
+from .runs import claim_next, recover, run
+
+__all__ = ["MAX_ATTEMPTS", "claim_next", "recover", "run"]

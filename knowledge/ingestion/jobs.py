@@ -1,0 +1,61 @@
+"""A run's job: the attachment it works on, and the fence that keeps a run that was taken over from writing."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from tenants.work import Claim
+
+from ..metering import Payer
+from ..models import File, VectorStore, VectorStoreFile
+from .leases import LeaseLost
+
+State = VectorStoreFile.State
+
+
+@dataclass(frozen=True)
+class Job:
+    """An attachment to be ingested, as it was when the run began."""
+
+    claim: Claim
+    store_id: UUID
+    file: File
+    chunking: dict[str, int]
+    space_id: UUID
+    space: str
+    embedding_model: str
+    payer: Payer
+    attempts: int
+    has_twin: bool
+
+    @property
+    def id(self) -> UUID:
+        """The attachment's id, which is also its work's and the request's that the ledger names."""
+        return self.claim.id
+
+
+def twins(file: File, chunking: dict[str, int], space_id: UUID) -> QuerySet[VectorStoreFile]:
+    """Completed attachments of the same content, cut and embedded the same way."""
+    return VectorStoreFile.objects.filter(
+        file__sha256=file.sha256,
+        file__mime_type=file.mime_type,  # by the name, which decides how text is read
+        chunking=chunking,
+        store__space_id=space_id,
+        state=State.COMPLETED,
+    )
+
+
+def fenced(job: Job) -> QuerySet[VectorStoreFile]:
+    return VectorStoreFile.objects.filter(id=job.id, claim=job.claim.attempt)
+
+
+def lock(job: Job) -> None:
+    """Lock the store and the attachment, in this order always.
+
+    Raises:
+        LeaseLost: the attachment is gone, or another attempt's.
+    """
+    VectorStore.objects.select_for_update(no_key=True).filter(id=job.store_id).first()
+    if fenced(job).select_for_update().first() is None:
+        raise LeaseLost

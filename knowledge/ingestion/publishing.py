@@ -1,0 +1,89 @@
+"""What search reads appears here: chunks, vectors and terms with the charge and the end of the claim, at once."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import numpy as np
+from django.db import connection
+from django.db.models.functions import Now
+
+from tenants.scope import tenant_scope
+
+from ..chunking import Chunk as Piece
+from ..chunking import Span, chunk_embeddings
+from ..metering import Hold, charge
+from ..models import Chunk, Embedding
+from .endings import end
+from .jobs import Job, State, lock, twins
+
+_ROWS_AT_ONCE = 500
+
+
+def complete(job: Job, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray], hold: Hold) -> None:
+    """Everything at once: chunks, vectors, terms, the charge, the state, the end of the claim."""
+    with tenant_scope() as tenant_id:
+        lock(job)
+        rows = [_chunk_row(tenant_id, job, piece) for piece in chunks]
+        Chunk.objects.bulk_create(rows, batch_size=_ROWS_AT_ONCE)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            Embedding.objects.bulk_create(
+                _embedding_rows(job, rows[part], chunks[part], vectors), batch_size=_ROWS_AT_ONCE
+            )
+        publish(job, hold)
+
+
+def _chunk_row(tenant_id: UUID, job: Job, piece: Piece) -> Chunk:
+    return Chunk(
+        tenant_id=tenant_id,
+        store_file_id=job.id,
+        ordinal=piece.ordinal,
+        text=piece.text,
+        start=piece.start,
+        end=piece.end,
+        page=piece.page,
+        heading=piece.heading,
+        tokens=piece.tokens,
+    )
+
+
+def _embedding_rows(
+    job: Job, rows: Sequence[Chunk], chunks: Sequence[Piece], vectors: dict[Span, np.ndarray]
+) -> list[Embedding]:
+    return [
+        Embedding(
+            tenant_id=row.tenant_id,
+            space_id=job.space_id,
+            chunk_id=row.id,
+            passage=passage,
+            store_id=job.store_id,
+            store_file_id=job.id,
+            embedding=vector,
+        )
+        for row, piece in zip(rows, chunks, strict=True)
+        for passage, vector in enumerate(chunk_embeddings(piece, vectors))
+    ]
+
+
+def copy_twin(job: Job) -> bool:
+    """Take the chunks of a twin, free of charge; False where it was detached meanwhile."""
+    with tenant_scope() as tenant_id:
+        lock(job)
+        # Locked, so that it cannot be detached while it is copied.
+        twin = twins(job.file, job.chunking, job.space_id).select_for_update(of=("self",)).first()
+        if twin is None:
+            return False
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT copy_chunks(%s, %s, %s, %s)", [tenant_id, twin.id, job.store_id, job.id])
+        publish(job)
+    return True
+
+
+def publish(job: Job, hold: Hold | None = None) -> None:
+    """Index the terms, count, charge, mark completed and end the claim, in the caller's transaction; hot rows last."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM publish_chunks(%s, %s, %s)", [job.claim.tenant_id, job.store_id, job.id])
+        chunks, size = cursor.fetchone()
+    if hold is not None:
+        charge(hold, attempt=job.claim.attempt)
+    end(job, state=State.COMPLETED, percent=100, chunk_count=chunks, usage_bytes=size, completed_at=Now())
