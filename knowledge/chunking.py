@@ -126,6 +126,12 @@ def chunk_embeddings(chunk: Chunk, embeddings: Mapping[Span, np.ndarray]) -> np.
     return np.vstack([passages, mean / max(float(np.linalg.norm(mean)), 1e-12)]).astype(np.float32)
 
 
+def embedded_places(chunk: Chunk) -> tuple[Span, ...]:
+    """Where in the document each row of `chunk_embeddings` stands: its passage, and the whole chunk for the mean."""
+    whole = Span(chunk.start, chunk.end, chunk.tokens)
+    return chunk.passages if len(chunk.passages) == 1 else (*chunk.passages, whole)
+
+
 def distinct_passages(chunks: Sequence[Chunk]) -> list[Span]:
     """What has to be embedded: each passage once, in reading order."""
     return list(dict.fromkeys(span for chunk in chunks for span in chunk.passages))

@@ -58,6 +58,34 @@ class File(TenantModel):
         return self.filename
 
 
+class Document(TenantModel):
+    """What a file says, as text: read once, however many stores it is in. Offsets of chunks are offsets into `text`.
+
+    `preparation` names what was done to the text after it was read; '' is the text as it was read.
+    """
+
+    file = models.ForeignKey(File, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+")
+    preparation = models.CharField(max_length=64, default="", blank=True)
+    text = models.TextField()
+    pages = models.JSONField(default=list, help_text="[[number, start, end], …] in characters; empty without pages.")
+    title = models.TextField(null=True)
+    language = models.CharField(max_length=16, default="", db_default="", blank=True, help_text="'' is unknown.")
+    mime_type = models.CharField(max_length=127)
+    ocr_pages = models.PositiveIntegerField(default=0)
+    warnings = models.JSONField(default=list)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_document_owned"),
+            TenantForeignKey(name="knowledge_document_file", field="file"),
+            models.UniqueConstraint(fields=["tenant", "file", "preparation"], name="knowledge_document_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file_id} {self.preparation}".strip()
+
+
 #: Files that still are: an expired one answers like a missing one.
 UNEXPIRED = models.Q(expires_at=None) | models.Q(expires_at__gt=Now())
 
@@ -119,6 +147,9 @@ class VectorStoreFile(TenantModel):
     claim = models.PositiveIntegerField(default=0, help_text="The attempt of the claim that may write: the fence.")
     key_id = models.UUIDField(null=True, help_text="The API key that attached it; its budget pays.")
     reservation_id = models.UUIDField(null=True, help_text="The hold of the run under way.")
+    parts_left = models.PositiveIntegerField(default=0, db_default=0, help_text="Parts that it waits for.")
+    pages_done = models.PositiveIntegerField(default=0, db_default=0, help_text="Pages that are read.")
+    pages_total = models.PositiveIntegerField(null=True, help_text="Null: no pages, or not looked at yet.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     completed_at = models.DateTimeField(null=True)
 
@@ -133,6 +164,42 @@ class VectorStoreFile(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.file_id} in {self.store_id}: {self.state}"
+
+
+class IngestionPart(TenantModel):
+    """A part of a long document that some worker reads or embeds. Its unit of work has the same id.
+
+    A part to read is the pages `first` to `last` (from 1, both included); its result is a parsed document. A part to
+    embed is `passages`, [[start, end, tokens, text], …]; its result is `vectors`, float32 by rows. `claim` is the fence.
+    """
+
+    class Kind(models.TextChoices):
+        READ = "read"
+        EMBED = "embed"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    store_file = models.ForeignKey(
+        VectorStoreFile, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="parts"
+    )
+    kind = models.CharField(max_length=5, choices=Kind)
+    number = models.PositiveIntegerField()
+    first = models.PositiveIntegerField(default=0)
+    last = models.PositiveIntegerField(default=0)
+    passages = models.JSONField(default=list)
+    done = models.BooleanField(default=False)
+    result = models.JSONField(null=True)
+    vectors = models.BinaryField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    claim = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_ingestionpart_owned"),
+            TenantForeignKey(name="knowledge_ingestionpart_store_file", field="store_file"),
+            models.UniqueConstraint(
+                fields=["tenant", "store_file", "kind", "number"], name="knowledge_ingestionpart_once"
+            ),
+        ]
 
 
 class Chunk(TenantModel):
@@ -161,6 +228,8 @@ class Chunk(TenantModel):
 class Embedding(TenantModel):
     """A vector of a chunk in a space; `passage` numbers them where the model sees less than a chunk holds.
 
+    `start` and `end` are the passage's place in the document's text; the last row of several is their mean, which has
+    the chunk's place.
     List-partitioned by tenant (design.md, Vectors): tenants share the default partition until one gets its own.
     `store_id` and `store_file_id` repeat the chunk's, so that the scan needs no join.
     """
@@ -169,6 +238,8 @@ class Embedding(TenantModel):
     space = models.ForeignKey(Space, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     chunk = models.ForeignKey(Chunk, on_delete=models.CASCADE, db_constraint=False, db_index=False)
     passage = models.PositiveSmallIntegerField()
+    start = models.PositiveIntegerField(default=0, db_default=0)
+    end = models.PositiveIntegerField(default=0, db_default=0)
     store_id = models.UUIDField()
     store_file_id = models.UUIDField()
     embedding = HalfVectorField()

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from tenants.scope import tenant_scope
 
 from ..chunking import Chunk as Piece
-from ..chunking import Span, chunk_embeddings
+from ..chunking import Span, chunk_embeddings, embedded_places
 from ..metering import Hold, charge
 from ..models import Chunk, Embedding
 from .endings import end
@@ -56,12 +56,16 @@ def _embedding_rows(
             space_id=job.space_id,
             chunk_id=row.id,
             passage=passage,
+            start=place.start,
+            end=place.end,
             store_id=job.store_id,
             store_file_id=job.id,
             embedding=vector,
         )
         for row, piece in zip(rows, chunks, strict=True)
-        for passage, vector in enumerate(chunk_embeddings(piece, vectors))
+        for passage, (vector, place) in enumerate(
+            zip(chunk_embeddings(piece, vectors), embedded_places(piece), strict=True)
+        )
     ]
 
 

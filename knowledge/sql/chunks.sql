@@ -1,10 +1,20 @@
 -- A store file's chunks come and go as a whole, each in one call inside the caller's transaction and scope. The caller
 -- has locked the store's row, so that two files of one store do not wait for each other's terms in a circle.
 
--- Remove all that search reads of a store file. Removing what is not there does nothing.
+-- Remove the parts that a long document's ingestion was cut into, with their work.
+CREATE OR REPLACE FUNCTION remove_parts(p_tenant uuid, p_store_file uuid)
+RETURNS void LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM knowledge_ingestionpart p WHERE p.tenant_id = p_tenant AND p.store_file_id = p_store_file
+        RETURNING p.id)
+    DELETE FROM tenants_work w USING gone WHERE w.tenant_id = p_tenant AND w.id = gone.id
+$$;
+
+-- Remove all that search reads of a store file, and what its ingestion has left. Removing what is not there does nothing.
 CREATE OR REPLACE FUNCTION remove_chunks(p_tenant uuid, p_store uuid, p_store_file uuid)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM remove_parts(p_tenant, p_store_file);
     WITH gone AS (
         DELETE FROM knowledge_chunkterms k
          WHERE k.tenant_id = p_tenant AND k.store_id = p_store AND k.store_file_id = p_store_file
@@ -32,8 +42,9 @@ BEGIN
     INSERT INTO knowledge_chunk (tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens)
         SELECT c.tenant_id, uuidv7(), p_store_file, c.ordinal, c.text, c.start, c."end", c.page, c.heading, c.tokens
           FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = p_from;
-    INSERT INTO knowledge_embedding (tenant_id, id, space_id, chunk_id, passage, store_id, store_file_id, embedding)
-        SELECT p_tenant, uuidv7(), e.space_id, mine.id, e.passage, p_store, p_store_file, e.embedding
+    INSERT INTO knowledge_embedding (
+            tenant_id, id, space_id, chunk_id, passage, start, "end", store_id, store_file_id, embedding)
+        SELECT p_tenant, uuidv7(), e.space_id, mine.id, e.passage, e.start, e."end", p_store, p_store_file, e.embedding
           FROM knowledge_chunk mine
           JOIN knowledge_chunk theirs ON theirs.tenant_id = p_tenant AND theirs.store_file_id = p_from
                                      AND theirs.ordinal = mine.ordinal
@@ -67,6 +78,8 @@ BEGIN
     DELETE FROM knowledge_embedding e WHERE e.tenant_id = p_tenant AND e.store_id = p_store;
     DELETE FROM knowledge_chunk c USING knowledge_vectorstorefile f
      WHERE c.tenant_id = p_tenant AND f.tenant_id = p_tenant AND f.store_id = p_store AND c.store_file_id = f.id;
+    PERFORM remove_parts(p_tenant, f.id) FROM knowledge_vectorstorefile f
+      WHERE f.tenant_id = p_tenant AND f.store_id = p_store AND f.parts_left > 0;
     DELETE FROM tenants_work w USING knowledge_vectorstorefile f
      WHERE w.tenant_id = p_tenant AND f.tenant_id = p_tenant AND f.store_id = p_store AND w.id = f.id;
     DELETE FROM knowledge_vectorstorefile f WHERE f.tenant_id = p_tenant AND f.store_id = p_store;

@@ -48,6 +48,18 @@ def test_a_document_becomes_searchable_chunks(acting, words):
         assert StoreTerm.objects.filter(chunks=len(chunks)).exists()
 
 
+def test_each_vector_knows_the_span_that_was_embedded(acting, words):
+    text = "".join(f"Keeper number {number} writes the weather into the book of the house. " for number in range(400))
+    attached = attach(make_store(), upload(text))
+    ingest()
+    with tenant_scope():
+        rows = list(Embedding.objects.filter(store_file_id=attached.id).select_related("chunk"))
+    means = [row for row in rows if (row.start, row.end) == (row.chunk.start, row.chunk.end)]
+    passages = {text[row.start : row.end] for row in rows if row not in means}
+    assert passages == set(words.embedded) and len(passages) > 10
+    assert len(means) == len({row.chunk_id for row in rows})
+
+
 def test_nothing_of_a_document_is_searchable_before_it_is_completed(acting, words):
     attach(make_store(), upload(TEXT))
     words.fails.append(RuntimeError("a defect"))
