@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test lint check-production prove bench lock clean
+.PHONY: demo run test lint check-production prove bench eval-retrieval lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -44,6 +44,9 @@ prove: .venv/.dev  ## the promises of the README that take too long for the suit
 
 bench: .venv/.dev  ## Atrium beside LiteLLM's proxy, the bare embedder and bare SQL, in one run
 	@$(BIN)/python -m tests.bench
+
+eval-retrieval: .venv/.dev  ## nDCG@10 and recall@10 of search, through the API; COLLECTION=folder for another one than CISI
+	@$(BIN)/python -m tests.eval $(COLLECTION)
 
 lock:  ## pin requirements*.in again (needs uv)
 	@for name in requirements requirements-dev requirements-tools; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \

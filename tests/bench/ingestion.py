@@ -12,7 +12,7 @@ import time
 from uuid import UUID
 
 from tests.bench.database import attach_texts, ingest_all, own_database
-from tests.bench.retrieval import CISI
+from tests.eval.collection import CISI
 
 DOCUMENTS, ABSTRACTS_EACH = 40, 12
 

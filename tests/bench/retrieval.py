@@ -6,9 +6,6 @@ Prints `metric cisi.{lexical,dense,hybrid}.ndcg10` and `metric search.ratio` (p5
 vector given, ÷ p50 of hand-written SQL on a connection of its own).
 """
 
-import csv
-import json
-import math
 import statistics
 import sys
 import time
@@ -19,9 +16,9 @@ from uuid import UUID
 import numpy as np
 
 from tests.bench.database import attach_texts, ingest_all, own_database
-from tests.bench.processes import ROOT
+from tests.eval.collection import CISI, read_collection
+from tests.eval.measures import mean, ndcg
 
-CISI = ROOT.parent / "shared" / "data" / "cisi"
 RUNS = 5
 
 _BARE = """
@@ -46,18 +43,17 @@ def main() -> int:
     if not CISI.is_dir():
         print("../shared/data/cisi is missing: this benchmark needs the shared folder beside the checkout.")
         return 1
-    corpus = [json.loads(line) for line in (CISI / "corpus.jsonl").read_text().splitlines()]
-    queries = {row["_id"]: row["text"] for row in map(json.loads, (CISI / "queries.jsonl").read_text().splitlines())}
+    collection = read_collection(CISI)
+    texts, queries = collection.documents, collection.queries
     with own_database("retrieval") as tenant_id:
         started = time.perf_counter()
-        texts = {row["_id"]: f"{row['title']}\n\n{row['text']}" for row in corpus}
         vectors = memoised_model()
         store_id = attach_texts(tenant_id, texts)
         ingest_all()
         print(f"ingested {len(texts)} documents in {time.perf_counter() - started:.0f} s", flush=True)
         for ranker in ("lexical", "dense", "hybrid"):
             runs = {key: ranked(tenant_id, store_id, text, ranker) for key, text in queries.items()}
-            print(f"metric cisi.{ranker}.ndcg10 {mean_ndcg(runs, judgements()):.4f}", flush=True)
+            print(f"metric cisi.{ranker}.ndcg10 {mean(ndcg, runs, collection.relevant):.4f}", flush=True)
         time_search(tenant_id, store_id, queries, vectors)
     return 0
 
@@ -90,26 +86,6 @@ def ranked(tenant_id: UUID, store_id: UUID, text: str, ranker: str) -> list[str]
     with acting_for(tenant_id):
         found = search(store_ids=[store_id], query=text, limit=50, ranker=ranker).passages
     return list(dict.fromkeys(Path(passage.filename).stem for passage in found))[:10]
-
-
-def judgements() -> dict[str, dict[str, int]]:
-    """Query → document → relevance."""
-    found: dict[str, dict[str, int]] = {}
-    with (CISI / "qrels.tsv").open() as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            found.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
-    return found
-
-
-def mean_ndcg(runs: dict[str, list[str]], relevant: dict[str, dict[str, int]], k: int = 10) -> float:
-    """Mean nDCG@k over the queries that have judgements (Järvelin and Kekäläinen 2002, gain = relevance)."""
-    return statistics.mean(_ndcg(runs[query], judged, k) for query, judged in relevant.items())
-
-
-def _ndcg(run: list[str], judged: dict[str, int], k: int) -> float:
-    gain = sum(judged.get(document, 0) / math.log2(rank + 2) for rank, document in enumerate(run[:k]))
-    best = sum(value / math.log2(rank + 2) for rank, value in enumerate(sorted(judged.values(), reverse=True)[:k]))
-    return gain / best if best else 0.0
 
 
 def time_search(tenant_id: UUID, store_id: UUID, queries: dict[str, str], vectors: dict[str, np.ndarray]) -> None:
