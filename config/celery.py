@@ -29,6 +29,7 @@ app.conf.task_routes = {
 app.conf.beat_schedule = {
     "sweep generations": {"task": "inference.tasks.sweep_generations", "schedule": 2.0},
     "sweep ingestion": {"task": "knowledge.tasks.sweep_ingestion", "schedule": 2.0},
+    "sweep purging": {"task": "knowledge.tasks.sweep_purging", "schedule": 5.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "erase expired contents": {"task": "inference.tasks.erase_expired_contents", "schedule": 3600.0},
 }

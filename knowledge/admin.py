@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from tenants.admin_base import KNOWLEDGE, TenantAdmin, TenantForm
 
-from . import attachments, files, tasks, vector_stores
+from . import attachments, files, tasks
 from .models import File, VectorStore, VectorStoreFile
 
 
@@ -48,8 +48,8 @@ class VectorStoreAdmin(TenantAdmin):
         return tasks.start_store(by=self._visitor(request).actor, name=data["name"], description=data["description"])
 
     def delete_row(self, request: HttpRequest, row: VectorStore) -> None:
-        """`vector_stores.delete_store`."""
-        vector_stores.delete_store(store_id=row.id, by=self._visitor(request).actor)
+        """`tasks.delete_store`."""
+        tasks.delete_store(store_id=row.id, by=self._visitor(request).actor)
 
 
 class UploadForm(TenantForm):
@@ -96,8 +96,8 @@ class FileAdmin(TenantAdmin):
         return file
 
     def delete_row(self, request: HttpRequest, row: File) -> None:
-        """`files.delete_file`: from every store too."""
-        files.delete_file(file_id=row.id, by=self._visitor(request).actor)
+        """`tasks.delete_file`: from every store too."""
+        tasks.delete_file(file_id=row.id, by=self._visitor(request).actor)
 
 
 @admin.register(VectorStoreFile)
@@ -116,6 +116,10 @@ class DocumentAdmin(TenantAdmin):
         "completed_at",
     )  # fmt: skip
     readonly_fields = ("filename", "store_name", "shown_state", "progress", "reason")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[VectorStoreFile]:
+        """Without those of deleted stores, which are about to be removed."""
+        return super().get_queryset(request).filter(store__deleted_at=None)
 
     @display(description="File", ordering="file__filename")
     def filename(self, row: VectorStoreFile) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -10,17 +10,18 @@ from rest_framework.response import Response
 
 from tenants.api_view import TenantAPIView
 from tenants.authentication import caller_of
-from tenants.errors import InvalidRequest
+from tenants.errors import InvalidRequest, NotFound
 from tenants.idempotency import idempotent
 from tenants.ids import parse_public_id, public_id
 from tenants.pagination import list_of, page
 from tenants.scope import tenant_scope
 
 from . import attachments, tasks, vector_stores
-from .attachments import IN_PROGRESS, State
+from .attachments import State, Wanted
 from .files_api import PREFIX as FILE_PREFIX
 from .files_api import Deleted
 from .models import File, VectorStoreFile
+from .removal import IN_PROGRESS
 from .request_fields import ChunkingInput, chunking_of
 from .vector_stores_api import PREFIX as STORE_PREFIX
 
@@ -72,32 +73,72 @@ def attachment_json(attachment: VectorStoreFile) -> dict[str, Any]:
     }
 
 
+class Attach(serializers.Serializer):
+    """A file to attach. `replaces` (ours) is the id of a file of the store: it answers until this one is completed,
+    and is detached in that moment; if this one fails it stays.
+    """
+
+    file_id = serializers.CharField()
+    attributes = serializers.DictField(required=False, allow_null=True)
+    chunking_strategy = ChunkingInput(required=False, allow_null=True)
+    replaces = serializers.CharField(required=False, allow_null=True)
+
+
+def wanted_of(values: dict[str, Any]) -> Wanted:
+    """A checked `Attach`.
+
+    Raises:
+        NotFound: `replaces` is not the id of a file.
+    """
+    replaces = values.get("replaces")
+    replaced = parse_public_id(FILE_PREFIX, replaces) if replaces is not None else None
+    if replaces is not None and replaced is None:
+        raise NotFound("No such VectorStoreFile object.", param="replaces")
+    return Wanted(
+        file_id=parse_public_id(FILE_PREFIX, values["file_id"]),
+        attributes=values.get("attributes"),
+        strategy=chunking_of(values.get("chunking_strategy")),
+        replaces=replaced,
+    )
+
+
+def attachments_page(rows: QuerySet[VectorStoreFile], request: Request) -> dict[str, Any]:
+    """A page of attachments of one store, as the request's `filter` (a status) and cursor say; inside a scope.
+
+    Raises:
+        InvalidRequest: a filter, limit, order or cursor that makes no sense.
+    """
+    wanted = request.query_params.get("filter")
+    if wanted is not None and wanted not in _STATUSES:
+        raise InvalidRequest(f"Invalid 'filter': must be one of {', '.join(_STATUSES)}.", param="filter")
+    if wanted is not None:
+        rows = rows.filter(state__in=_STATUSES[wanted])
+    # By files, not attachments: the ids that clients see, and page by, are the files'.
+    files = File.objects.filter(id__in=rows.values("file_id"))
+    listed = files.prefetch_related(Prefetch("attachments", queryset=rows, to_attr="in_store"))
+    return page(listed, request, prefix=FILE_PREFIX, shape=lambda file: attachment_json(file.in_store[0]))
+
+
 class AttachmentsView(TenantAPIView):
     """The files of a store."""
 
     scopes = {"GET": "vector_stores.read", "POST": "vector_stores.write"}
 
-    class Attach(serializers.Serializer):
-        """A file to attach."""
-
-        file_id = serializers.CharField()
-        attributes = serializers.DictField(required=False, allow_null=True)
-        chunking_strategy = ChunkingInput(required=False, allow_null=True)
-
     @extend_schema(operation_id="create_vector_store_file", request=Attach, responses=VectorStoreFileObject)
     @idempotent()
     def post(self, request: Request, store_id: str) -> Response:
         """Attach a file; its ingestion begins."""
-        body = self.Attach(data=request.data)
+        body = Attach(data=request.data)
         body.is_valid(raise_exception=True)
-        values = body.validated_data
+        wanted = wanted_of(body.validated_data)
         attachment = tasks.start_ingestion(
             store_id=parse_public_id(STORE_PREFIX, store_id),
-            file_id=parse_public_id(FILE_PREFIX, values["file_id"]),
+            file_id=wanted.file_id,
             by=caller_of(request).actor,
             key_id=caller_of(request).key_id,
-            attributes=values.get("attributes"),
-            strategy=chunking_of(values.get("chunking_strategy")),
+            attributes=wanted.attributes,
+            strategy=wanted.strategy,
+            replaces=wanted.replaces,
         )
         return Response(attachment_json(attachment))
 
@@ -108,19 +149,9 @@ class AttachmentsView(TenantAPIView):
     )
     def get(self, request: Request, store_id: str) -> Response:
         """List the files of a store, the newest file first; `filter` is a status."""
-        wanted = request.query_params.get("filter")
-        if wanted is not None and wanted not in _STATUSES:
-            raise InvalidRequest(f"Invalid 'filter': must be one of {', '.join(_STATUSES)}.", param="filter")
         store = vector_stores.get_store(store_id=parse_public_id(STORE_PREFIX, store_id))
         with tenant_scope():
-            rows = attachments.attachments_of(store)
-            if wanted is not None:
-                rows = rows.filter(state__in=_STATUSES[wanted])
-            # By files, not attachments: the ids that clients see, and page by, are the files'.
-            files = File.objects.filter(id__in=rows.values("file_id"))
-            listed = files.prefetch_related(Prefetch("attachments", queryset=rows, to_attr="in_store"))
-            found = page(listed, request, prefix=FILE_PREFIX, shape=lambda file: attachment_json(file.in_store[0]))
-        return Response(found)
+            return Response(attachments_page(attachments.attachments_of(store), request))
 
 
 class AttachmentView(TenantAPIView):

@@ -12,18 +12,18 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.files import File as Content
-from django.db import transaction
 from django.db.models import QuerySet
 
 from tenants.audit import Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.ids import uuid7
-from tenants.scope import acting_for, tenant_scope
+from tenants.scope import tenant_scope
 
 from . import storage
-from .attachments import remove_attachment
 from .attributes import storable
-from .models import UNEXPIRED, File, VectorStoreFile
+from .deletion import mark_file
+from .models import UNEXPIRED, File
+from .removal import remove_everywhere
 
 PURPOSES = ("assistants", "user_data", "fine-tune", "batch", "evals", "vision")
 MIN_LIFETIME, MAX_LIFETIME = timedelta(hours=1), timedelta(days=30)
@@ -153,21 +153,13 @@ def open_content(*, file_id: UUID | None) -> tuple[File, Content]:
 
 
 def delete_file(*, file_id: UUID | None, by: Actor) -> File:
-    """Delete a file with all that was made of it in every store; its bytes go when that is committed.
+    """Delete a file with all that was made of it in every store; its bytes are removed once that is committed.
 
     Raises:
         NotFound: missing, or another tenant's.
     """
     file = get_file(file_id=file_id)
-    with tenant_scope() as tenant_id:
-        for attachment in VectorStoreFile.objects.filter(file=file).order_by("store_id"):
-            remove_attachment(attachment)
-        File.objects.filter(id=file.id).delete()
-        record(by=by, action="file.deleted", target=file)
-        transaction.on_commit(lambda: _delete_bytes(tenant_id, file.id))
+    with tenant_scope():
+        remove_everywhere(file)
+        mark_file(file, by=by)
     return file
-
-
-def _delete_bytes(tenant_id: UUID, file_id: UUID) -> None:
-    with acting_for(tenant_id):
-        storage.delete(file_id)

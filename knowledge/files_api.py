@@ -21,7 +21,7 @@ from tenants.ids import parse_public_id, public_id
 from tenants.pagination import list_of, page
 from tenants.scope import tenant_scope
 
-from . import files
+from . import files, tasks
 from .models import File
 
 PREFIX = "file-"
@@ -133,7 +133,7 @@ class FileView(TenantAPIView):
     @extend_schema(operation_id="delete_file", responses={200: Deleted})
     def delete(self, request: Request, file_id: str) -> Response:
         """Delete a file, with its chunks in every vector store."""
-        file = files.delete_file(file_id=parse_public_id(PREFIX, file_id), by=caller_of(request).actor)
+        file = tasks.delete_file(file_id=parse_public_id(PREFIX, file_id), by=caller_of(request).actor)
         return Response({"id": public_id(PREFIX, file.id), "object": "file", "deleted": True})
 
 

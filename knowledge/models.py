@@ -4,16 +4,28 @@ A store file's chunks, embeddings and terms appear in the transaction that compl
 detaches it, so a search never sees half a document.
 """
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models.functions import Now
 from pgvector.django import HalfVectorField, SparseVectorField
 
-from tenants.managers import TenantModel
+from tenants.managers import TenantManager, TenantModel
 from tenants.models import Tenant
 from tenants.row_security import TenantForeignKey, TenantOwned
 
 #: Terms are hashed into this many places (28 bits); see `sql/terms.sql`.
 TERM_SPACE = 2**28
+
+
+class Living(TenantManager):
+    """Rows that are not deleted. A deleted one answers like a missing one from the moment that it is marked; what
+    hangs on it is removed in the background (`purging.py`), which sees it through `all_rows`.
+    """
+
+    def get_queryset(self) -> models.QuerySet:
+        """As `TenantManager`'s, without the deleted."""
+        return super().get_queryset().filter(deleted_at=None)
 
 
 class Space(TenantModel):
@@ -49,10 +61,34 @@ class File(TenantModel):
     status = models.CharField(max_length=16, choices=Status, default=Status.UPLOADED)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
+    replaced_by = models.ForeignKey(
+        "self", on_delete=models.DO_NOTHING, null=True, editable=False, db_constraint=False, db_index=False,
+        related_name="+", help_text="Its next version: once every store has that one, this one is deleted.",
+    )  # fmt: skip
+    deleted_at = models.DateTimeField(null=True, editable=False, help_text="Its bytes are about to be removed.")
+
+    objects: ClassVar[Living] = Living()
+    all_rows = TenantManager()
+
+    #: The sweep of expiry asks for ids over all tenants.
+    definer_may = ("SELECT",)
 
     class Meta:
-        constraints = [TenantOwned(name="knowledge_file_owned")]
-        indexes = [models.Index(fields=["tenant", "sha256"], name="knowledge_file_content")]
+        constraints = [
+            TenantOwned(name="knowledge_file_owned"),
+            TenantForeignKey(name="knowledge_file_replaced_by", field="replaced_by"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "sha256"], name="knowledge_file_content"),
+            models.Index(
+                fields=["expires_at"], name="knowledge_file_expiry", condition=models.Q(expires_at__isnull=False)
+            ),
+            models.Index(
+                fields=["tenant", "replaced_by"],
+                name="knowledge_file_versions",
+                condition=models.Q(replaced_by__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.filename
@@ -106,11 +142,28 @@ class VectorStore(TenantModel):
     )
     chunk_count = models.PositiveBigIntegerField(default=0, db_default=0)
     term_count = models.PositiveBigIntegerField(default=0, db_default=0, help_text="The sum of its chunks' lengths.")
+    expired_at = models.DateTimeField(
+        null=True, editable=False, help_text="Its content is gone; its list of files stays."
+    )
+    deleted_at = models.DateTimeField(null=True, editable=False, help_text="It is about to be removed.")
+
+    objects: ClassVar[Living] = Living()
+    all_rows = TenantManager()
+
+    #: The sweep of expiry asks for ids over all tenants.
+    definer_may = ("SELECT",)
 
     class Meta:
         constraints = [
             TenantOwned(name="knowledge_vectorstore_owned"),
             TenantForeignKey(name="knowledge_vectorstore_space", field="space"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["last_active_at"],
+                name="knowledge_store_expiry",
+                condition=models.Q(expires_after_days__isnull=False, expired_at__isnull=True, deleted_at__isnull=True),
+            )
         ]
 
     def __str__(self) -> str:
@@ -152,15 +205,27 @@ class VectorStoreFile(TenantModel):
     pages_total = models.PositiveIntegerField(null=True, help_text="Null: no pages, or not looked at yet.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     completed_at = models.DateTimeField(null=True)
+    replaces = models.ForeignKey(
+        "self", on_delete=models.DO_NOTHING, null=True, editable=False, db_constraint=False, db_index=False,
+        related_name="+", help_text="The version that answers until this one is completed, and vanishes then.",
+    )  # fmt: skip
 
     class Meta:
         constraints = [
             TenantOwned(name="knowledge_vectorstorefile_owned"),
+            TenantForeignKey(name="knowledge_vectorstorefile_replaces", field="replaces"),
             TenantForeignKey(name="knowledge_vectorstorefile_store", field="store"),
             TenantForeignKey(name="knowledge_vectorstorefile_file", field="file"),
             models.UniqueConstraint(fields=["tenant", "store", "file"], name="knowledge_vectorstorefile_once"),
         ]
-        indexes = [models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file")]
+        indexes = [
+            models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file"),
+            models.Index(
+                fields=["tenant", "replaces"],
+                name="knowledge_store_file_versions",
+                condition=models.Q(replaces__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.file_id} in {self.store_id}: {self.state}"
@@ -202,6 +267,76 @@ class IngestionPart(TenantModel):
         ]
 
 
+class FileBatch(TenantModel):
+    """Files attached to a store by one request. Its counts are those of its files, asked of them each time."""
+
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    cancelled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_filebatch_owned"),
+            TenantForeignKey(name="knowledge_filebatch_store", field="store"),
+        ]
+        indexes = [models.Index(fields=["tenant", "store"], name="knowledge_filebatch_by_store")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class FileBatchEntry(TenantModel):
+    """A file of a batch. A file may be in several batches of its store; detached, it is in none."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    batch = models.ForeignKey(
+        FileBatch, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="entries"
+    )
+    store_file = models.ForeignKey(VectorStoreFile, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_filebatchentry_owned"),
+            TenantForeignKey(name="knowledge_filebatchentry_batch", field="batch"),
+            TenantForeignKey(name="knowledge_filebatchentry_store_file", field="store_file"),
+            models.UniqueConstraint(fields=["tenant", "batch", "store_file"], name="knowledge_filebatchentry_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "store_file"], name="knowledge_filebatch_by_file")]
+
+
+class Reembedding(TenantModel):
+    """A store on its way into another space; search keeps using the store's own until `reembedding.py` switches.
+
+    Work is done in bounded units, each with an id of its own: `unit_id` names the one that may write.
+    """
+
+    class State(models.TextChoices):
+        EMBEDDING = "embedding"
+        CLEANING = "cleaning"
+        FAILED = "failed"
+
+    store = models.ForeignKey(VectorStore, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    embedding_model = models.CharField(max_length=200)
+    space = models.ForeignKey(Space, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    state = models.CharField(max_length=12, choices=State, default=State.EMBEDDING)
+    unit_id = models.UUIDField()
+    chunks_done = models.PositiveBigIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Of the present unit.")
+    error_message = models.TextField(blank=True, default="")
+    key_id = models.UUIDField(null=True, help_text="The API key that asked for it; its budget pays.")
+    reservation_id = models.UUIDField(null=True, help_text="The hold of the unit under way.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_reembedding_owned"),
+            TenantForeignKey(name="knowledge_reembedding_store", field="store"),
+            TenantForeignKey(name="knowledge_reembedding_space", field="space"),
+            models.UniqueConstraint(fields=["tenant", "store"], name="knowledge_reembedding_once"),
+            models.UniqueConstraint(fields=["tenant", "unit_id"], name="knowledge_reembedding_unit"),
+        ]
+
+
 class Chunk(TenantModel):
     """A piece of a document: `document[start:end]` in characters, `page` and `heading` where it begins."""
 
@@ -216,6 +351,11 @@ class Chunk(TenantModel):
     page = models.PositiveIntegerField(null=True)
     heading = models.TextField(null=True)
     tokens = models.PositiveIntegerField()
+    passages = models.JSONField(
+        default=list,
+        db_default=[],
+        help_text="[[start, end, tokens], …] of what its embeddings are of, in their order.",
+    )
 
     class Meta:
         constraints = [

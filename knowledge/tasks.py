@@ -1,34 +1,28 @@
-"""Doorbells and the sweep of ingestion. Messages carry nothing: the rows say what there is to do."""
+"""The tasks behind the doorbells, the sweeps of their queues, and the calls that start work. Messages carry nothing:
+the rows say what there is to do. A worker that did a unit rings for the next one, so a few bells drain any backlog.
+"""
 
-import logging
-import os
-import socket
-import threading
 from typing import Any
 
 from celery import shared_task
-from django.db import transaction
-from kombu.exceptions import OperationalError
 
 from tenants import work
 from tenants.scope import acting_for
 
-from . import attachments, ingestion, vector_stores
-from .models import VectorStore, VectorStoreFile
-
-logger = logging.getLogger(__name__)
-_MOST_RUNG = 16
-_SWEPT_DOORBELL_SECONDS = 4
+from . import attachments, file_batches, files, ingestion, purging, replacement, vector_stores
+from .doorbells import ring, ring_on_commit, ring_swept, worker_name
+from .models import File, FileBatch, VectorStore, VectorStoreFile
 
 
 @shared_task
 def ingest() -> None:
     """Claim one attachment, the next by fairness, and ingest it."""
-    worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    worker = worker_name()
     claim = ingestion.claim_next(worker=worker)
     if claim is not None:
         with acting_for(claim.tenant_id):
             ingestion.run(claim, worker=worker)
+        ring(ingest)
 
 
 @shared_task
@@ -37,30 +31,66 @@ def sweep_ingestion() -> None:
     for claim in work.expired(work.INGESTION):
         with acting_for(claim.tenant_id):
             ingestion.recover(claim)
-    waiting = work.tend(work.INGESTION).queued
-    for _ in range(min(waiting, _MOST_RUNG)):
-        # They expire, or a long backlog would pile up a doorbell for every sweep.
-        ring(expires=_SWEPT_DOORBELL_SECONDS)
+    ring_swept(ingest, work.tend(work.INGESTION).queued)
 
 
-def ring(**options: Any) -> None:
-    """Tell the workers that something waits. Where the broker is away the sweep rings later."""
-    try:
-        ingest.apply_async(retry_policy={"max_retries": 1, "interval_start": 0}, **options)
-    except OperationalError:
-        logger.warning("the doorbell of ingestion was not heard; the sweep rings again")
+@shared_task
+def purge() -> None:
+    """Claim one deleted file or store, the next by fairness, and remove a part of what is left of it."""
+    claim = purging.claim_next(worker=worker_name())
+    if claim is not None:
+        with acting_for(claim.tenant_id):
+            purging.purge(claim)
+        ring(purge)
+
+
+@shared_task
+def sweep_purging() -> None:
+    """As `sweep_ingestion`, for what is deleted."""
+    for claim in work.expired(work.PURGING):
+        with acting_for(claim.tenant_id):
+            purging.recover(claim)
+    ring_swept(purge, work.tend(work.PURGING).queued)
 
 
 def start_ingestion(**attachment: Any) -> VectorStoreFile:
     """`attachments.attach`, and the doorbell on commit."""
     attached = attachments.attach(**attachment)
-    transaction.on_commit(ring)
+    ring_on_commit(ingest)
     return attached
 
 
 def start_store(**store: Any) -> VectorStore:
-    """`vector_stores.create_store`, and a doorbell for each of its files on commit."""
+    """`vector_stores.create_store`, and doorbells for its files on commit."""
     created = vector_stores.create_store(**store)
-    for _ in store.get("file_ids", ()):
-        transaction.on_commit(ring)
+    ring_on_commit(ingest, len(store.get("file_ids", ())))
     return created
+
+
+def start_batch(**batch: Any) -> FileBatch:
+    """`file_batches.create_batch`, and doorbells for its files on commit."""
+    created = file_batches.create_batch(**batch)
+    ring_on_commit(ingest, len(batch["wanted"]))
+    return created
+
+
+def start_replacement(**versions: Any) -> int:
+    """`replacement.replace_file`, with the doorbells on commit."""
+    stores = replacement.replace_file(**versions)
+    ring_on_commit(ingest, stores)
+    ring_on_commit(purge)
+    return stores
+
+
+def delete_file(**file: Any) -> File:
+    """`files.delete_file`, and the doorbell of purging on commit."""
+    deleted = files.delete_file(**file)
+    ring_on_commit(purge)
+    return deleted
+
+
+def delete_store(**store: Any) -> VectorStore:
+    """`vector_stores.delete_store`, and the doorbell of purging on commit."""
+    deleted = vector_stores.delete_store(**store)
+    ring_on_commit(purge)
+    return deleted

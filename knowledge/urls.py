@@ -3,6 +3,7 @@
 from django.urls import path
 
 from .attachments_api import AttachmentContentView, AttachmentsView, AttachmentView
+from .file_batches_api import FileBatchCancelView, FileBatchesView, FileBatchFilesView, FileBatchView
 from .files_api import FileContentView, FilesView, FileView
 from .vector_stores_api import VectorStoreSearchView, VectorStoresView, VectorStoreView
 
@@ -18,4 +19,8 @@ urlpatterns = [
     path(f"{_STORE}/files", AttachmentsView.as_view()),
     path(f"{_STORE}/files/<str:file_id>", AttachmentView.as_view()),
     path(f"{_STORE}/files/<str:file_id>/content", AttachmentContentView.as_view()),
+    path(f"{_STORE}/file_batches", FileBatchesView.as_view()),
+    path(f"{_STORE}/file_batches/<str:batch_id>", FileBatchView.as_view()),
+    path(f"{_STORE}/file_batches/<str:batch_id>/cancel", FileBatchCancelView.as_view()),
+    path(f"{_STORE}/file_batches/<str:batch_id>/files", FileBatchFilesView.as_view()),
 ]

@@ -6,18 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from tenants.audit import Actor, record
 from tenants.errors import InvalidRequest, NotFound
 from tenants.scope import tenant_scope
 
-from .attachments import IN_PROGRESS, attach, lock_store
+from .attachments import Wanted, attach_all, lock_store
 from .attributes import check_metadata, storable
 from .chunking import ChunkingStrategy
+from .deletion import mark_store
 from .models import Space, VectorStore, VectorStoreFile
 from .ports import DEFAULT_MODEL, Embedder, embedder_for
+from .removal import IN_PROGRESS, cancel
 
 State = VectorStoreFile.State
 MAX_FILES_AT_CREATION = 500
@@ -69,8 +70,9 @@ def create_store(
             expires_after_days=expires_after_days,
         )
         store.refresh_from_db(fields=["created_at", "last_active_at"])
-        for file_id in file_ids:
-            attach(store_id=store.id, file_id=file_id, by=by, key_id=key_id, strategy=strategy)
+        if file_ids:
+            wanted = [Wanted(file_id, strategy=strategy) for file_id in file_ids]
+            attach_all(store_id=store.id, wanted=wanted, by=by, key_id=key_id)
         record(by=by, action="vector_store.created", target=store, changes={"files": len(file_ids)})
     return store
 
@@ -120,35 +122,35 @@ def update_store(*, store_id: UUID | None, changes: dict[str, Any], by: Actor) -
 
 
 def delete_store(*, store_id: UUID | None, by: Actor) -> VectorStore:
-    """Delete a store with its chunks and vectors; its files stay.
+    """Delete a store; its files stay. Ring the doorbell of purging: its chunks and vectors are removed by that.
 
     Raises:
         NotFound: missing, or another tenant's.
     """
-    with tenant_scope() as tenant_id:
+    with tenant_scope():
         store = lock_store(store_id)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT remove_store(%s, %s)", [tenant_id, store.id])
-        record(by=by, action="vector_store.deleted", target=store)
+        cancel(VectorStoreFile.objects.select_for_update().filter(store=store, state__in=IN_PROGRESS))
+        mark_store(store, by=by)
     return store
 
 
 def file_counts(store_ids: Iterable[UUID]) -> dict[UUID, FileCounts]:
     """The counts of each store, by one query, so that no file is between two states; inside a scope."""
-    found = (
-        VectorStoreFile.objects.filter(store_id__in=list(store_ids))
-        .values("store_id")
-        .annotate(
-            in_progress=Count("id", filter=Q(state__in=IN_PROGRESS)),
-            completed=Count("id", filter=Q(state=State.COMPLETED)),
-            failed=Count("id", filter=Q(state=State.FAILED)),
-            cancelled=Count("id", filter=Q(state=State.CANCELLED)),
-            total=Count("id"),
-            bytes=Sum("usage_bytes"),
-        )
+    return count_by(VectorStoreFile.objects.filter(store_id__in=list(store_ids)), "store_id")
+
+
+def count_by(rows: QuerySet[VectorStoreFile], key: str) -> dict[UUID, FileCounts]:
+    """How many of `rows` are where, for each value of `key`, by one query; inside a scope."""
+    found = rows.values(key).annotate(
+        in_progress=Count("id", filter=Q(state__in=IN_PROGRESS)),
+        completed=Count("id", filter=Q(state=State.COMPLETED)),
+        failed=Count("id", filter=Q(state=State.FAILED)),
+        cancelled=Count("id", filter=Q(state=State.CANCELLED)),
+        total=Count("id"),
+        bytes=Sum("usage_bytes"),
     )
     return {
-        row["store_id"]: FileCounts(
+        row[key]: FileCounts(
             in_progress=row["in_progress"],
             completed=row["completed"],
             failed=row["failed"],

@@ -63,6 +63,11 @@ class VectorStoreObject(serializers.Serializer):
     embedding_model = serializers.CharField()
 
 
+def counts_json(counts: FileCounts) -> dict[str, int]:
+    """Counts in OpenAI's shape."""
+    return {name: getattr(counts, name) for name in ("in_progress", "completed", "failed", "cancelled", "total")}
+
+
 def store_json(store: VectorStore, counts: FileCounts) -> dict[str, Any]:
     """A store in OpenAI's shape."""
     until = vector_stores.expires_at(store)
@@ -75,13 +80,7 @@ def store_json(store: VectorStore, counts: FileCounts) -> dict[str, Any]:
         "name": store.name,
         "description": store.description,
         "usage_bytes": counts.usage_bytes,
-        "file_counts": {
-            "in_progress": counts.in_progress,
-            "completed": counts.completed,
-            "failed": counts.failed,
-            "cancelled": counts.cancelled,
-            "total": counts.total,
-        },
+        "file_counts": counts_json(counts),
         "status": "expired" if expired else "in_progress" if counts.in_progress else "completed",
         "expires_after": {"anchor": "last_active_at", "days": days} if days is not None else None,
         "expires_at": int(until.timestamp()) if until else None,
@@ -184,7 +183,7 @@ class VectorStoreView(TenantAPIView):
     @extend_schema(operation_id="delete_vector_store", responses={200: Deleted})
     def delete(self, request: Request, store_id: str) -> Response:
         """Delete a vector store; its files stay."""
-        store = vector_stores.delete_store(store_id=parse_public_id(PREFIX, store_id), by=caller_of(request).actor)
+        store = tasks.delete_store(store_id=parse_public_id(PREFIX, store_id), by=caller_of(request).actor)
         return Response({"id": public_id(PREFIX, store.id), "object": "vector_store.deleted", "deleted": True})
 
 

@@ -1,5 +1,6 @@
 """The audit log: one append-only row for each change, in the transaction that makes it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -45,4 +46,21 @@ def record(
         object_type=target._meta.label_lower,
         object_id=str(target.pk),
         changes=changes or {},
+    )
+
+
+def record_all(*, by: Actor, action: str, changed: Iterable[tuple[models.Model, dict[str, Any]]]) -> None:
+    """`record` for many (target, changes) of the current tenant at once."""
+    tenant_id = current_tenant()
+    AuditEvent.objects.bulk_create(
+        AuditEvent(
+            tenant_id=tenant_id,
+            actor_type=by.type,
+            actor_id=by.id,
+            action=action,
+            object_type=target._meta.label_lower,
+            object_id=str(target.pk),
+            changes=changes,
+        )
+        for target, changes in changed
     )

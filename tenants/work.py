@@ -14,6 +14,8 @@ from django.db import connections
 
 GENERATION = "generation"
 INGESTION = "ingestion"
+PURGING = "purging"
+REEMBEDDING = "reembedding"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 def enqueue(tenant_id: UUID, work_id: UUID, queue: str, *, weight: int = 1) -> None:
     """Put a unit on `queue`, in the transaction that writes its job."""
     _rows("SELECT enqueue_work(%s, %s, %s, %s)", [tenant_id, work_id, queue, weight])
+
+
+def enqueue_all(tenant_id: UUID, work_ids: Sequence[UUID], queue: str, *, weight: int = 1) -> None:
+    """Put many units on `queue`, in their order, as `enqueue` does."""
+    _rows("SELECT enqueue_all_work(%s, %s, %s, %s)", [tenant_id, list(work_ids), queue, weight])
 
 
 def claim(queue: str, *, worker: str, lease: timedelta) -> Claim | None:

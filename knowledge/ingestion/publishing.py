@@ -12,7 +12,8 @@ from tenants.scope import tenant_scope
 from ..chunking import Chunk as Piece
 from ..chunking import Span, chunk_embeddings, embedded_places
 from ..metering import Hold, charge
-from ..models import Chunk, Embedding
+from ..models import Chunk, Embedding, VectorStoreFile
+from ..versions import take_over
 from .endings import end
 from .jobs import Job, State, lock, twins
 
@@ -22,7 +23,7 @@ _ROWS_AT_ONCE = 500
 def complete(job: Job, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray], hold: Hold) -> None:
     """Everything at once: chunks, vectors, terms, the charge, the state, the end of the claim."""
     with tenant_scope() as tenant_id:
-        lock(job)
+        attachment = lock(job)
         rows = [_chunk_row(tenant_id, job, piece) for piece in chunks]
         Chunk.objects.bulk_create(rows, batch_size=_ROWS_AT_ONCE)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -30,7 +31,7 @@ def complete(job: Job, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray],
             Embedding.objects.bulk_create(
                 _embedding_rows(job, rows[part], chunks[part], vectors), batch_size=_ROWS_AT_ONCE
             )
-        publish(job, hold)
+        publish(job, attachment, hold)
 
 
 def _chunk_row(tenant_id: UUID, job: Job, piece: Piece) -> Chunk:
@@ -72,22 +73,25 @@ def _embedding_rows(
 def copy_twin(job: Job) -> bool:
     """Take the chunks of a twin, free of charge; False where it was detached meanwhile."""
     with tenant_scope() as tenant_id:
-        lock(job)
+        attachment = lock(job)
         # Locked, so that it cannot be detached while it is copied.
         twin = twins(job.file, job.chunking, job.space_id).select_for_update(of=("self",)).first()
         if twin is None:
             return False
         with connection.cursor() as cursor:
             cursor.execute("SELECT copy_chunks(%s, %s, %s, %s)", [tenant_id, twin.id, job.store_id, job.id])
-        publish(job)
+        publish(job, attachment)
     return True
 
 
-def publish(job: Job, hold: Hold | None = None) -> None:
-    """Index the terms, count, charge, mark completed and end the claim, in the caller's transaction; hot rows last."""
+def publish(job: Job, attachment: VectorStoreFile, hold: Hold | None = None) -> None:
+    """Index the terms, count, take the place of an earlier version, charge, mark completed and end the claim, in the
+    caller's transaction; hot rows last.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM publish_chunks(%s, %s, %s)", [job.claim.tenant_id, job.store_id, job.id])
         chunks, size = cursor.fetchone()
+    take_over(attachment)
     if hold is not None:
         charge(hold, attempt=job.claim.attempt)
     end(job, state=State.COMPLETED, percent=100, chunk_count=chunks, usage_bytes=size, completed_at=Now())

@@ -30,7 +30,7 @@ from ..ports import SpaceChanged, embedder_for
 from .embedding import embed
 from .endings import MAX_ATTEMPTS, SERVER_ERROR, fail, give_back, give_up, release_hold, try_again
 from .holds import hold
-from .jobs import Job, State, twins
+from .jobs import Job, SpaceSwitched, State, twins
 from .leases import Lease, LeaseLost, keeping, lease_time
 from .progress import PARSED, Progress
 from .publishing import complete, copy_twin
@@ -58,6 +58,8 @@ def run(claim: Claim, *, worker: str) -> None:
         release_hold(job)
     except (ParserUnavailable, ServiceUnavailable) as error:
         try_again(job, reason=str(error))
+    except SpaceSwitched:
+        give_back(job, delay=timedelta(), reason="The store's embedding model was changed.", counts=False)
     except BudgetHeld as error:
         # Nobody's fault, so it does not count: the calls under way end, or the budget is spent, and then it is said.
         give_back(job, delay=_BUDGET_WAIT, reason=error.message, counts=False)

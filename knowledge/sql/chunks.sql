@@ -38,6 +38,8 @@ END $$;
 -- Give a store file the chunks and vectors that another one of the same content has.
 CREATE OR REPLACE FUNCTION copy_chunks(p_tenant uuid, p_from uuid, p_store uuid, p_store_file uuid)
 RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_space uuid := (SELECT v.space_id FROM knowledge_vectorstore v WHERE v.tenant_id = p_tenant AND v.id = p_store);
 BEGIN
     INSERT INTO knowledge_chunk (tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens)
         SELECT c.tenant_id, uuidv7(), p_store_file, c.ordinal, c.text, c.start, c."end", c.page, c.heading, c.tokens
@@ -48,7 +50,7 @@ BEGIN
           FROM knowledge_chunk mine
           JOIN knowledge_chunk theirs ON theirs.tenant_id = p_tenant AND theirs.store_file_id = p_from
                                      AND theirs.ordinal = mine.ordinal
-          JOIN knowledge_embedding e ON e.tenant_id = p_tenant AND e.chunk_id = theirs.id
+          JOIN knowledge_embedding e ON e.tenant_id = p_tenant AND e.chunk_id = theirs.id AND e.space_id = v_space
          WHERE mine.tenant_id = p_tenant AND mine.store_file_id = p_store_file;
 END $$;
 
@@ -69,19 +71,50 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Remove a store with all that hangs on it. Its files stay.
-CREATE OR REPLACE FUNCTION remove_store(p_tenant uuid, p_store uuid)
-RETURNS void LANGUAGE plpgsql AS $$
+-- A step of removing what hangs on a store, at most p_limit chunks; true where nothing is left. A deleted store goes
+-- with its list of files; an expired one keeps that. The caller has locked the store.
+CREATE OR REPLACE FUNCTION purge_store(p_tenant uuid, p_store uuid, p_limit int)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_deleted boolean := (SELECT v.deleted_at IS NOT NULL FROM knowledge_vectorstore v
+                           WHERE v.tenant_id = p_tenant AND v.id = p_store);
+    v_chunks uuid[];
+    v_removed bigint;
 BEGIN
-    DELETE FROM knowledge_chunkterms k WHERE k.tenant_id = p_tenant AND k.store_id = p_store;
-    DELETE FROM knowledge_storeterm t WHERE t.tenant_id = p_tenant AND t.store_id = p_store;
-    DELETE FROM knowledge_embedding e WHERE e.tenant_id = p_tenant AND e.store_id = p_store;
-    DELETE FROM knowledge_chunk c USING knowledge_vectorstorefile f
-     WHERE c.tenant_id = p_tenant AND f.tenant_id = p_tenant AND f.store_id = p_store AND c.store_file_id = f.id;
+    SELECT array_agg(found.id) INTO v_chunks FROM (
+        SELECT c.id FROM knowledge_vectorstorefile f
+          JOIN knowledge_chunk c ON c.tenant_id = p_tenant AND c.store_file_id = f.id
+         WHERE f.tenant_id = p_tenant AND f.store_id = p_store LIMIT p_limit) found;
+    -- Written first: whoever copies these chunks for a file of the same content has locked the row, or finds it empty.
+    UPDATE knowledge_vectorstorefile f SET chunk_count = 0, usage_bytes = 0
+     WHERE f.tenant_id = p_tenant AND f.chunk_count > 0 AND f.id IN (
+           SELECT c.store_file_id FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.id = ANY (v_chunks));
+    DELETE FROM knowledge_chunkterms k WHERE k.tenant_id = p_tenant AND k.chunk_id = ANY (v_chunks);
+    DELETE FROM knowledge_embedding e WHERE e.tenant_id = p_tenant AND e.chunk_id = ANY (v_chunks);
+    DELETE FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.id = ANY (v_chunks);
+    IF cardinality(v_chunks) = p_limit THEN
+        RETURN false;
+    END IF;
+    DELETE FROM knowledge_storeterm t WHERE t.tenant_id = p_tenant AND t.id IN (
+        SELECT k.id FROM knowledge_storeterm k WHERE k.tenant_id = p_tenant AND k.store_id = p_store LIMIT 10 * p_limit);
+    GET DIAGNOSTICS v_removed = ROW_COUNT;
+    IF v_removed = 10 * p_limit THEN
+        RETURN false;
+    END IF;
     PERFORM remove_parts(p_tenant, f.id) FROM knowledge_vectorstorefile f
       WHERE f.tenant_id = p_tenant AND f.store_id = p_store AND f.parts_left > 0;
+    DELETE FROM knowledge_reembedding r WHERE r.tenant_id = p_tenant AND r.store_id = p_store;
+    IF NOT v_deleted THEN
+        UPDATE knowledge_vectorstore v SET chunk_count = 0, term_count = 0, revision = v.revision + 1
+         WHERE v.tenant_id = p_tenant AND v.id = p_store;
+        RETURN true;
+    END IF;
+    DELETE FROM knowledge_filebatchentry b USING knowledge_filebatch a
+     WHERE b.tenant_id = p_tenant AND a.tenant_id = p_tenant AND a.store_id = p_store AND b.batch_id = a.id;
+    DELETE FROM knowledge_filebatch b WHERE b.tenant_id = p_tenant AND b.store_id = p_store;
     DELETE FROM tenants_work w USING knowledge_vectorstorefile f
      WHERE w.tenant_id = p_tenant AND f.tenant_id = p_tenant AND f.store_id = p_store AND w.id = f.id;
     DELETE FROM knowledge_vectorstorefile f WHERE f.tenant_id = p_tenant AND f.store_id = p_store;
     DELETE FROM knowledge_vectorstore v WHERE v.tenant_id = p_tenant AND v.id = p_store;
+    RETURN true;
 END $$;

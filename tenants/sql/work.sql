@@ -9,6 +9,15 @@ BEGIN
     INSERT INTO tenants_work (tenant_id, id, queue) VALUES (p_tenant, p_id, p_queue);
 END $$;
 
+-- The same for many units, in the order of their ids (UUIDv7: the order in which they were made).
+CREATE OR REPLACE FUNCTION enqueue_all_work(p_tenant uuid, p_ids uuid[], p_queue text, p_weight int)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tenants_lane (tenant_id, id, queue, weight) VALUES (p_tenant, uuidv7(), p_queue, p_weight)
+        ON CONFLICT (queue, tenant_id) DO UPDATE SET weight = p_weight WHERE tenants_lane.weight <> p_weight;
+    INSERT INTO tenants_work (tenant_id, id, queue) SELECT p_tenant, unnest(p_ids), p_queue;
+END $$;
+
 -- Claim the next unit: of the tenants with work waiting, the one with the fewest running for its weight, then the one
 -- served longest ago; of its units the oldest. Returns ids only; the caller opens the scope of the tenant returned.
 CREATE OR REPLACE FUNCTION claim_work(p_queue text, p_worker text, p_lease interval)

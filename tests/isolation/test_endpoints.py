@@ -56,6 +56,7 @@ class Door:
 
 FILE, FILES = "v1/files/<str:file_id>", "v1/files"
 STORE, STORES = "v1/vector_stores/<str:store_id>", "v1/vector_stores"
+BATCHES = f"{STORE}/file_batches"
 READ, WRITE = "vector_stores.read", "vector_stores.write"
 USAGE = "v1/organization/usage"
 MESSAGES = [{"role": "user", "content": "What is kept?"}]
@@ -87,6 +88,10 @@ DOORS = [
     Door("POST", f"{STORE}/files/<str:file_id>", WRITE, {"attributes": {"a": 1}}),
     Door("DELETE", f"{STORE}/files/<str:file_id>", WRITE),
     Door("GET", f"{STORE}/files/<str:file_id>/content", READ),
+    Door("POST", BATCHES, WRITE, {"file_ids": ["{file}"]}),
+    Door("GET", f"{BATCHES}/<str:batch_id>", READ),
+    Door("POST", f"{BATCHES}/<str:batch_id>/cancel", WRITE),
+    Door("GET", f"{BATCHES}/<str:batch_id>/files", READ),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
@@ -170,16 +175,19 @@ def theirs(acme: Member) -> dict[str, str]:
     sent.name = "acmemark.txt"
     file = acme.client.post("/v1/files", {"file": sent, "purpose": "assistants"}, format="multipart").json()["id"]
     store = acme.client.post("/v1/vector_stores", {"name": "acmemark", "file_ids": [file]}, format="json").json()["id"]
+    batches = f"/v1/vector_stores/{store}/file_batches"
+    batch = acme.client.post(batches, {"file_ids": [file]}, format="json").json()["id"]
     with acting_for(acme.tenant.id):
         key, _ = issue(name="acmemark", scopes=["inference"], by=COMMAND_LINE)
     share_a_model(acme)
     tenant = public_id("tenant_", acme.tenant.id)
-    return {"file": file, "store": store, "key": public_id("key_", key.id), "model": "acmemark", "tenant": tenant}
+    key_id = public_id("key_", key.id)
+    return {"file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant}
 
 
 NOBODYS = {
-    "file": f"file-{MISSING}", "store": f"vs_{MISSING}", "key": f"key_{MISSING}", "model": "nobodys",
-    "tenant": f"tenant_{MISSING}",
+    "file": f"file-{MISSING}", "store": f"vs_{MISSING}", "batch": f"vsfb_{MISSING}", "key": f"key_{MISSING}",
+    "model": "nobodys", "tenant": f"tenant_{MISSING}",
 }  # fmt: skip
 
 
@@ -219,9 +227,11 @@ def test_a_foreign_id_answers_like_a_missing_one(theirs: dict[str, str], globex:
 
 
 @pytest.mark.parametrize(
-    "door", [door for door in DOORS if "<str:file_id>" in door.route and STORE in door.route], ids=str
+    "door", [door for door in DOORS if door.route.count("<") == 2 and STORE in door.route], ids=str
 )
-def test_a_foreign_file_in_an_own_store_is_missing_too(theirs: dict[str, str], globex: Member, door: Door) -> None:
+def test_a_foreign_file_or_batch_in_an_own_store_is_missing_too(
+    theirs: dict[str, str], globex: Member, door: Door
+) -> None:
     own = globex.client.post("/v1/vector_stores", {"name": "own"}, format="json").json()["id"]
     missing = knock(globex, door, {**NOBODYS, "store": own})
     assert missing[0] == 404

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inference.embedding import embedder_for
-from knowledge import attachments, files, ingestion, ports, vector_stores
+from knowledge import attachments, files, ingestion, ports, purging, vector_stores
 from knowledge.files import Upload
 from knowledge.models import File, VectorStore, VectorStoreFile
 from knowledge.parsing import fork_server
@@ -108,6 +108,17 @@ def ingest(limit: int = 100) -> int:
             return count
         with leave_tenant(), acting_for(claim.tenant_id):
             ingestion.run(claim, worker=WORKER)
+    return limit
+
+
+def purge(limit: int = 100) -> int:
+    """Remove what is left of deleted files and stores; returns in how many steps."""
+    for count in range(limit):
+        claim = purging.claim_next(worker=WORKER)
+        if claim is None:
+            return count
+        with leave_tenant(), acting_for(claim.tenant_id):
+            purging.purge(claim)
     return limit
 
 

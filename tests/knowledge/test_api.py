@@ -123,7 +123,7 @@ def test_a_bad_file_fails_with_its_reason_and_the_poller_stops(sdk):
         (lambda sdk: sdk.files.list(limit=0), 400, "limit"),
         (lambda sdk: sdk.vector_stores.create(name="x" * 300), 400, "name"),
         (lambda sdk: sdk.vector_stores.create(metadata={"k": 5}), 400, "metadata.k"),
-        (lambda sdk: sdk.vector_stores.create(file_ids=["file-" + "0" * 32]), 404, "file_id"),
+        (lambda sdk: sdk.vector_stores.create(file_ids=["file-" + "0" * 32]), 404, "file_ids"),
         (lambda sdk: sdk.vector_stores.search("vs_nonsense", query="x"), 404, "vector_store_id"),
         (lambda sdk: sdk.vector_stores.search(sdk.vector_stores.create().id, query=""), 400, "query"),
         (

@@ -39,7 +39,7 @@ class Furnished:
 
 
 def furnish(ground: Ground, mark: str) -> Furnished:
-    """A new tenant with a document in a store, a budget, a second key, an owner, a model, a price and a deployment
+    """A new tenant with a document in a store and a batch, a budget, a second key, an owner, a model, a price and a deployment
     of its own, a call, and a dead letter."""
     tenant = ground.new_tenant(budget="1000")
     with httpx2.Client(
@@ -56,6 +56,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         store = post(
             "vector_stores", json={"name": mark, "file_ids": [file["id"]]}, headers={"idempotency-key": f"store {mark}"}
         )
+        batch = post(f"vector_stores/{store['id']}/file_batches", json={"file_ids": [file["id"]]})
         key = post("api_keys", json={"name": mark, "scopes": ["inference"]})
         post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
         model = f"{mark}-model"
@@ -83,7 +84,13 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream
         )
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
-    ids = {"file_id": file["id"], "store_id": store["id"], "key_id": key["id"], "model_id": model}
+    ids = {
+        "file_id": file["id"],
+        "store_id": store["id"],
+        "batch_id": batch["id"],
+        "key_id": key["id"],
+        "model_id": model,
+    }
     ids["tenant_id"] = public_id("tenant_", UUID(tenant.id))
     return Furnished(tenant, mark, User.objects.get(email=email), ids)
 

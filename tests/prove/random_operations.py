@@ -56,7 +56,7 @@ FUNCTIONS = (
     "SELECT nullif(enqueue_work(%(other)s, %(fresh)s, 'ingestion')::text, '')",
     "SELECT reserve_spend(%(other)s, %(fresh)s, %(fresh)s, NULL, 'x', '', 0, 1, 'USD', '[]', '1 minute')",
     "SELECT nullif(remove_chunks(%(other)s, %(knowledge_vectorstore)s, %(knowledge_vectorstorefile)s)::text, '')",
-    "SELECT nullif(remove_store(%(other)s, %(knowledge_vectorstore)s)::text, '')",
+    "SELECT nullif(purge_store(%(other)s, %(knowledge_vectorstore)s, 10)::text, 'true')",
 )
 
 #: Permission denied (row security too), and a function's own refusal; any violated constraint besides.

@@ -20,7 +20,7 @@ from tenants import scope
 from tenants.audit import COMMAND_LINE
 from tenants.models import Work
 from tenants.scope import acting_for, leave_tenant, tenant_scope
-from tests.knowledge.conftest import attach, expire_leases, ingest, make_store, recover, upload
+from tests.knowledge.conftest import attach, expire_leases, ingest, make_store, purge, recover, upload
 
 TEXT = "The lighthouse keeper writes the weather into his book. " * 60
 State = VectorStoreFile.State
@@ -298,6 +298,7 @@ def test_deleting_a_file_removes_rows_terms_and_bytes(acting, django_capture_on_
     ingest()
     with django_capture_on_commit_callbacks(execute=True):
         files.delete_file(file_id=file.id, by=COMMAND_LINE)
+    assert purge() == 1
     assert not storage.exists(file.id) and storage.exists(other.id)
     with tenant_scope():
         assert Chunk.objects.count() == ChunkTerms.objects.count() == 1
@@ -313,6 +314,7 @@ def test_deleting_a_store_leaves_its_files_and_nothing_else(acting):
     ingest()
     attach(store, upload("waiting"))
     vector_stores.delete_store(store_id=store.id, by=COMMAND_LINE)
+    assert purge() == 1
     with tenant_scope():
         for table in (VectorStore, VectorStoreFile, Chunk, Embedding, ChunkTerms, StoreTerm, Work):
             assert not table.objects.exists(), table
