@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from tenants.errors import AtriumError
 from tenants.scope import acting_for, tenant_scope
@@ -160,6 +160,13 @@ def settle(reservation_id: UUID, lines: Sequence[UsageLine]) -> Decimal | None:
 def release(reservation_id: UUID) -> None:
     """Give the hold back: nothing was used."""
     _end(reservation_id, Reservation.State.RELEASED, "[]")
+
+
+def extend(reservation_id: UUID, *, lease: timedelta) -> None:
+    """Let an open hold last for `lease` from now, unless it lasts longer anyway."""
+    until = Greatest("expires_at", Now() + lease)
+    with tenant_scope():
+        Reservation.objects.filter(id=reservation_id, state=Reservation.State.OPEN).update(expires_at=until)
 
 
 def charge_unknown(reservation_id: UUID) -> None:

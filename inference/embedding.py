@@ -35,6 +35,8 @@ class LocalEmbedder:
     space = "all-MiniLM-L6-v2@1"
     dimensions = minilm.DIMENSIONS
     max_tokens = minilm.MAX_WORD_PIECES
+    texts_at_once = 32
+    counts_word_pieces = True
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (n, 384), L2-normalised."""
@@ -49,6 +51,8 @@ class RemoteEmbedder:
     """An embedding model of an OpenAI-compatible server."""
 
     max_tokens = 8_192
+    texts_at_once = 512
+    counts_word_pieces = True  # an estimate: the upstream's own tokenizer is not known here
 
     def __init__(self, model: str, dimensions: int, deployment: DeploymentBase) -> None:
         self.model = model

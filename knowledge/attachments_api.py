@@ -34,13 +34,19 @@ _STATUSES: dict[str, tuple[str, ...]] = {
 
 
 class VectorStoreFileObject(serializers.Serializer):
-    """A file in a store as clients see it; `state` and `percent` are ours, and finer than `status`."""
+    """A file in a store as clients see it; `state`, `percent` and `pages` are ours, and finer than `status`."""
 
     class LastError(serializers.Serializer):
         """Why it failed."""
 
         code = serializers.ChoiceField(choices=["server_error", "unsupported_file", "invalid_file"])
         message = serializers.CharField()
+
+    class Pages(serializers.Serializer):
+        """Of a document with pages, how many are read."""
+
+        done = serializers.IntegerField()
+        total = serializers.IntegerField()
 
     id = serializers.CharField()
     object = serializers.CharField(default="vector_store.file")
@@ -53,6 +59,7 @@ class VectorStoreFileObject(serializers.Serializer):
     chunking_strategy = ChunkingInput()
     state = serializers.ChoiceField(choices=State.choices)
     percent = serializers.IntegerField()
+    pages = Pages(allow_null=True)
 
 
 def attachment_json(attachment: VectorStoreFile) -> dict[str, Any]:
@@ -70,6 +77,7 @@ def attachment_json(attachment: VectorStoreFile) -> dict[str, Any]:
         "chunking_strategy": {"type": "static", "static": attachment.chunking},
         "state": attachment.state,
         "percent": attachment.percent,
+        "pages": _pages(attachment),
     }
 
 
@@ -117,6 +125,12 @@ def attachments_page(rows: QuerySet[VectorStoreFile], request: Request) -> dict[
     files = File.objects.filter(id__in=rows.values("file_id"))
     listed = files.prefetch_related(Prefetch("attachments", queryset=rows, to_attr="in_store"))
     return page(listed, request, prefix=FILE_PREFIX, shape=lambda file: attachment_json(file.in_store[0]))
+
+
+def _pages(attachment: VectorStoreFile) -> dict[str, int] | None:
+    if attachment.pages_total is None:
+        return None
+    return {"done": attachment.pages_done, "total": attachment.pages_total}
 
 
 class AttachmentsView(TenantAPIView):

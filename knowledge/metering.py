@@ -29,9 +29,17 @@ class Hold:
 
 
 def hold_tokens(
-    *, payer: Payer, request_id: UUID, operation: str, model: str, tokens: int, lease: timedelta, now: datetime
+    *,
+    payer: Payer,
+    request_id: UUID,
+    operation: str,
+    model: str,
+    tokens: int,
+    lease: timedelta,
+    now: datetime,
+    dispatching: bool = True,
 ) -> Hold:
-    """Hold what `tokens` cost and note that the model is about to be called.
+    """Hold what `tokens` cost; `dispatching` notes that the model is about to be called, which will be paid for.
 
     Raises:
         BudgetExhausted, BudgetHeld: a budget does not allow it.
@@ -51,10 +59,12 @@ def hold_tokens(
             quote=prices,
             lease=lease,
         )
-        dispatched(hold.reservation_id)
+        if dispatching:
+            dispatched(hold.reservation_id)
     return hold
 
 
-def charge(hold: Hold, *, attempt: int = 1) -> None:
-    """Write the ledger's line and release the hold; once, however often it is called."""
-    settle(hold.reservation_id, [UsageLine(hold.model, Meter.EMBEDDING_TOKENS.value, hold.tokens, attempt)])
+def charge(hold: Hold, *, attempt: int = 1) -> bool:
+    """Write the ledger's line and release the hold; once, however often it is called. False where it had ended."""
+    cost = settle(hold.reservation_id, [UsageLine(hold.model, Meter.EMBEDDING_TOKENS.value, hold.tokens, attempt)])
+    return cost is not None

@@ -43,6 +43,14 @@ class Embedder(Protocol):
     @property
     def max_tokens(self) -> int: ...
 
+    #: How many texts keep it busy for a second or so: a long document is cut into parts of as many.
+    @property
+    def texts_at_once(self) -> int: ...
+
+    #: Whether its price counts the word pieces that chunking counts anyway.
+    @property
+    def counts_word_pieces(self) -> bool: ...
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (len(texts), dimensions), in the order of `texts`.
 

@@ -10,19 +10,20 @@ from tenants import work
 from tenants.scope import acting_for
 
 from . import attachments, file_batches, files, ingestion, purging, replacement, vector_stores
-from .doorbells import ring, ring_on_commit, ring_swept, worker_name
+from .doorbells import MOST_RUNG, ring, ring_on_commit, ring_swept, worker_name
 from .models import File, FileBatch, VectorStore, VectorStoreFile
 
 
 @shared_task
 def ingest() -> None:
-    """Claim one attachment, the next by fairness, and ingest it."""
+    """Claim one unit, the next by fairness, and ingest it; ring for the parts that it leaves to others too."""
     worker = worker_name()
     claim = ingestion.claim_next(worker=worker)
     if claim is not None:
         with acting_for(claim.tenant_id):
-            ingestion.run(claim, worker=worker)
-        ring(ingest)
+            left = ingestion.run(claim, worker=worker)
+        for _ in range(min(1 + left, MOST_RUNG)):
+            ring(ingest)
 
 
 @shared_task

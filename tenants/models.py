@@ -173,6 +173,7 @@ class Work(TenantModel):
         QUEUED = "queued"
         DELAYED = "delayed"
         RUNNING = "running"
+        PARKED = "parked"
         DEAD = "dead"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)

@@ -79,6 +79,22 @@ def bury(claim: Claim, *, reason: str) -> bool:
     return _return(claim, "dead", timedelta(), reason)
 
 
+def enqueue_beside(claim: Claim, ids: Sequence[UUID]) -> int:
+    """Put units on the queue of a claimed one, in its place of the order; returns how many."""
+    return int(_rows("SELECT enqueue_beside(%s, %s, %s)", [claim.tenant_id, claim.id, list(ids)])[0][0])
+
+
+def park(claim: Claim) -> bool:
+    """Set the unit aside until somebody calls `unpark`; False where the lease was lost."""
+    return bool(_rows("SELECT park_work(%s, %s, %s)", [claim.tenant_id, claim.id, claim.attempt])[0][0])
+
+
+def unpark(tenant_id: UUID, work_id: UUID, *, dead: bool = False, reason: str = "") -> bool:
+    """Queue a parked unit again, or dead-letter it; False where it is not parked."""
+    state = "dead" if dead else "queued"
+    return bool(_rows("SELECT unpark_work(%s, %s, %s, %s)", [tenant_id, work_id, state, reason])[0][0])
+
+
 def _return(claim: Claim, state: str, delay: timedelta, reason: str) -> bool:
     parameters = [claim.tenant_id, claim.id, claim.attempt, state, delay, reason]
     return bool(_rows("SELECT return_work(%s, %s, %s, %s, %s, %s)", parameters)[0][0])

@@ -3,15 +3,20 @@
 import logging
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
+
+from django.db import connection
 
 from billing.reservations import release
 from tenants import work
-from tenants.scope import tenant_scope
+from tenants.models import Work
+from tenants.scope import current_tenant, tenant_scope
 from tenants.work import Claim
 
-from ..models import VectorStoreFile
-from .jobs import Job, State, fenced
+from ..models import IngestionPart, VectorStoreFile
+from .holds import release_hold
 from .leases import LeaseLost
+from .units import ENDED, Job, Part, State, fenced
 
 logger = logging.getLogger(__name__)
 
@@ -25,40 +30,79 @@ def end(job: Job, **values: Any) -> None:
     Raises:
         LeaseLost: the caller's transaction must be undone.
     """
-    fenced(job).update(reservation_id=None, **values)
+    if job.has_parts:
+        remove_parts(job.id)
+    fenced(job).update(reservation_id=None, parts_left=0, **values)
     if not work.finish(job.claim):
         raise LeaseLost
 
 
-def fail(job: Job, code: str, message: str) -> None:
-    logger.info("ingestion of %s failed: %s", job.id, code)
+def remove_parts(attachment_id: UUID) -> None:
+    """Delete the parts of an attachment with their work; inside a scope."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT remove_parts(%s, %s)", [current_tenant(), attachment_id])
+
+
+def fail(unit: Job | Part, code: str, message: str) -> None:
+    """The document cannot be ingested, now or ever."""
+    logger.info("ingestion of %s failed: %s", unit.id, code)
     try:
         with tenant_scope():
-            release_hold(job)
-            end(job, state=State.FAILED, error_code=code, error_message=message)
+            if isinstance(unit, Part):
+                fail_document(unit.claim, unit.attachment_id, code, message)
+            else:
+                release_hold(unit)
+                end(unit, state=State.FAILED, error_code=code, error_message=message)
     except LeaseLost:
-        logger.info("ingestion of %s was taken over or cancelled", job.id)
+        logger.info("ingestion of %s was taken over or cancelled", unit.id)
 
 
-def try_again(job: Job, *, reason: str) -> None:
-    """A temporary fault: wait 2, 4, 8, 16 s, then give up."""
-    if job.attempts < MAX_ATTEMPTS:
-        give_back(job, delay=timedelta(seconds=2**job.attempts), reason=reason, counts=True)
+def fail_document(claim: Claim, attachment_id: UUID, code: str, message: str, *, dead: bool = False) -> None:
+    """A part ends its document; inside a scope. The document's unit leaves the queue, or stays as a dead letter.
+
+    Raises:
+        LeaseLost: the caller's transaction must be undone.
+    """
+    attachment = VectorStoreFile.objects.select_for_update().filter(id=attachment_id).exclude(state__in=ENDED).first()
+    if not work.finish(claim):
+        raise LeaseLost
+    if attachment is None:
         return
+    if attachment.reservation_id is not None:
+        release(attachment.reservation_id)
+    remove_parts(attachment_id)
+    if not (dead and work.unpark(claim.tenant_id, attachment_id, dead=True, reason=message)):
+        Work.objects.filter(id=attachment_id).delete()
+    _write_failure(attachment, code, message)
+
+
+def try_again(unit: Job | Part, *, reason: str) -> None:
+    """A temporary fault: wait 2, 4, 8, 16 s, then give up."""
+    if unit.attempts < MAX_ATTEMPTS:
+        give_back(unit, delay=timedelta(seconds=2**unit.attempts), reason=reason, counts=True)
+        return
+    message = f"Ingestion failed {MAX_ATTEMPTS} times. {reason}"
     with tenant_scope():
-        attachment = fenced(job).first()
+        if isinstance(unit, Part):
+            fail_document(unit.claim, unit.attachment_id, SERVER_ERROR, message, dead=True)
+            return
+        attachment = fenced(unit).first()
         if attachment is not None:
-            release_hold(job)
-            give_up(job.claim, attachment, f"Ingestion failed {MAX_ATTEMPTS} times. {reason}")
+            give_up(unit.claim, attachment, message)
 
 
-def give_back(job: Job, *, delay: timedelta, reason: str, counts: bool) -> None:
+def give_back(unit: Job | Part, *, delay: timedelta, reason: str, counts: bool) -> None:
+    """Put the unit back on the queue; `counts` says whether this run counts towards the cap."""
+    attempts = unit.attempts if counts else unit.attempts - 1
     with tenant_scope():
-        release_hold(job)
-        if work.retry(job.claim, delay=delay, reason=reason):
-            attempts = job.attempts if counts else job.attempts - 1
-            fenced(job).update(
-                state=State.QUEUED, percent=0, reservation_id=None, attempts=attempts, error_message=reason
+        if isinstance(unit, Part):
+            if work.retry(unit.claim, delay=delay, reason=reason):
+                IngestionPart.objects.filter(id=unit.id).update(attempts=attempts)
+            return
+        release_hold(unit)
+        if work.retry(unit.claim, delay=delay, reason=reason):
+            fenced(unit).update(
+                state=State.QUEUED, percent=unit.percent, reservation_id=None, attempts=attempts, error_message=reason
             )
 
 
@@ -67,14 +111,11 @@ def give_up(claim: Claim, attachment: VectorStoreFile, message: str) -> None:
     if work.bury(claim, reason=message):
         if attachment.reservation_id is not None:
             release(attachment.reservation_id)
-        attachment.state, attachment.error_code, attachment.error_message = State.FAILED, SERVER_ERROR, message
-        attachment.reservation_id = None
-        attachment.save(update_fields=["state", "error_code", "error_message", "reservation_id"])
+        remove_parts(attachment.id)
+        _write_failure(attachment, SERVER_ERROR, message)
 
 
-def release_hold(job: Job) -> None:
-    """Give back what this run held, if its attachment still names it."""
-    with tenant_scope():
-        reservation_id = fenced(job).values_list("reservation_id", flat=True).first()
-        if reservation_id is not None:
-            release(reservation_id)
+def _write_failure(attachment: VectorStoreFile, code: str, message: str) -> None:
+    attachment.state, attachment.error_code, attachment.error_message = State.FAILED, code, message
+    attachment.reservation_id, attachment.parts_left = None, 0
+    attachment.save(update_fields=["state", "error_code", "error_message", "reservation_id", "parts_left"])

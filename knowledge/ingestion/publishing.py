@@ -11,19 +11,22 @@ from tenants.scope import tenant_scope
 
 from ..chunking import Chunk as Piece
 from ..chunking import Span, chunk_embeddings, embedded_places
-from ..metering import Hold, charge
 from ..models import Chunk, Embedding, VectorStoreFile
 from ..versions import take_over
+from . import documents
+from .documents import Text
 from .endings import end
-from .jobs import Job, State, lock, twins
+from .holds import charge_tokens
+from .units import Job, State, lock, twins
 
 _ROWS_AT_ONCE = 500
 
 
-def complete(job: Job, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray], hold: Hold) -> None:
+def complete(job: Job, text: Text, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray], tokens: int) -> None:
     """Everything at once: chunks, vectors, terms, the charge, the state, the end of the claim."""
     with tenant_scope() as tenant_id:
         attachment = lock(job)
+        documents.keep(job, text)
         rows = [_chunk_row(tenant_id, job, piece) for piece in chunks]
         Chunk.objects.bulk_create(rows, batch_size=_ROWS_AT_ONCE)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -31,7 +34,7 @@ def complete(job: Job, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray],
             Embedding.objects.bulk_create(
                 _embedding_rows(job, rows[part], chunks[part], vectors), batch_size=_ROWS_AT_ONCE
             )
-        publish(job, attachment, hold)
+        publish(job, attachment, tokens, pages=len(text.document.pages) or None)
 
 
 def _chunk_row(tenant_id: UUID, job: Job, piece: Piece) -> Chunk:
@@ -54,12 +57,12 @@ def _embedding_rows(
     return [
         Embedding(
             tenant_id=row.tenant_id,
-            space_id=job.space_id,
+            space_id=job.store.space_id,
             chunk_id=row.id,
             passage=passage,
             start=place.start,
             end=place.end,
-            store_id=job.store_id,
+            store_id=job.store.id,
             store_file_id=job.id,
             embedding=vector,
         )
@@ -75,23 +78,30 @@ def copy_twin(job: Job) -> bool:
     with tenant_scope() as tenant_id:
         attachment = lock(job)
         # Locked, so that it cannot be detached while it is copied.
-        twin = twins(job.file, job.chunking, job.space_id).select_for_update(of=("self",)).first()
+        same = twins(
+            sha256=job.file.sha256, mime_type=job.file.mime_type, chunking=job.chunking, space=job.store.space_id
+        )
+        twin = same.select_for_update(of=("self",)).first()
         if twin is None:
             return False
         with connection.cursor() as cursor:
-            cursor.execute("SELECT copy_chunks(%s, %s, %s, %s)", [tenant_id, twin.id, job.store_id, job.id])
-        publish(job, attachment)
+            cursor.execute("SELECT copy_chunks(%s, %s, %s, %s)", [tenant_id, twin.id, job.store.id, job.id])
+            cursor.execute("SELECT copy_documents(%s, %s, %s)", [tenant_id, twin.file_id, job.file.id])
+        publish(job, attachment, pages=twin.pages_total)
     return True
 
 
-def publish(job: Job, attachment: VectorStoreFile, hold: Hold | None = None) -> None:
+def publish(job: Job, attachment: VectorStoreFile, tokens: int = 0, *, pages: int | None) -> None:
     """Index the terms, count, take the place of an earlier version, charge, mark completed and end the claim, in the
     caller's transaction; hot rows last.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM publish_chunks(%s, %s, %s)", [job.claim.tenant_id, job.store_id, job.id])
+        cursor.execute("SELECT * FROM publish_chunks(%s, %s, %s)", [job.claim.tenant_id, job.store.id, job.id])
         chunks, size = cursor.fetchone()
     take_over(attachment)
-    if hold is not None:
-        charge(hold, attempt=job.claim.attempt)
-    end(job, state=State.COMPLETED, percent=100, chunk_count=chunks, usage_bytes=size, completed_at=Now())
+    if tokens:
+        charge_tokens(job, tokens)
+    end(
+        job, state=State.COMPLETED, percent=100, chunk_count=chunks, usage_bytes=size, completed_at=Now(),
+        pages_total=pages, pages_done=pages or 0,
+    )  # fmt: skip

@@ -4,134 +4,161 @@ A run holds a claim (`tenants.work`) and no transaction while it parses and embe
 transaction together with the charge and the end of the claim: a worker may die anywhere and leaves nothing half
 written, and a run whose claim was taken over writes nothing. So every step can run twice.
 
-Money: one hold for a document, taken when its tokens are counted, for exactly what they cost. Its lease is as long as
-the slowest embedding may take; a run that follows a dead one releases the dead one's hold first, so the length costs
-nothing. A tenant pays for documents that are completed; runs that failed are the platform's loss.
+A short document is one run. A long one is read and embedded in parts (see `parts.py`): its run ends where it leaves
+parts to others, and the run that follows the last part goes on from there.
+
+Money: one hold for a document (see `holds.py`). A tenant pays for documents that are completed, once; runs that failed
+are the platform's loss.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
+import numpy as np
+
 from billing.pricing import UnpricedModel
-from billing.reservations import BudgetExhausted, BudgetHeld, release
+from billing.reservations import BudgetExhausted, BudgetHeld
 from tenants import work
 from tenants.errors import AtriumError, ServiceUnavailable
-from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tenants.work import Claim
 
 from .. import storage
-from ..chunking import ChunkingStrategy, chunk, distinct_passages
-from ..metering import Payer
-from ..models import VectorStoreFile
+from ..chunking import ChunkingStrategy, Span, chunk, distinct_passages
 from ..parsing.documents import INVALID_FILE, ParserUnavailable, UnreadableFile
 from ..parsing.reading import parse
-from ..ports import SpaceChanged, embedder_for
+from ..ports import Embedder
+from . import documents
+from .beginnings import begin
+from .documents import BeingRead, ReadOtherwise, Text
 from .embedding import embed
-from .endings import MAX_ATTEMPTS, SERVER_ERROR, fail, give_back, give_up, release_hold, try_again
+from .endings import SERVER_ERROR, fail, give_back, release_hold, try_again
 from .holds import hold
-from .jobs import Job, SpaceSwitched, State, twins
 from .leases import Lease, LeaseLost, keeping, lease_time
-from .progress import PARSED, Progress
+from .parts import Place, place, run_part, split_embedding, split_reading, vectors_of_parts
+from .progress import CHUNKED, PARSED, Progress
 from .publishing import complete, copy_twin
+from .reuse import reusable_vectors
+from .sources import embedder_of
+from .units import Job, Part, SpaceSwitched, State, fenced
 
 logger = logging.getLogger(__name__)
 _BUDGET_WAIT = timedelta(seconds=10)
+_READING_WAIT = timedelta(seconds=2)
+# A document of a few passages more than a part is not worth the parts.
+_ALONE = 1.5
 
 
 def claim_next(*, worker: str) -> Claim | None:
-    """The next attachment to ingest by fairness between tenants; the edge then acts for its tenant."""
+    """The next unit to ingest by fairness between tenants; the edge then acts for its tenant."""
     return work.claim(work.INGESTION, worker=worker, lease=lease_time())
 
 
-def run(claim: Claim, *, worker: str) -> None:
-    """Ingest what `claim` stands for, to its end: completed, failed with a reason, or given back to be tried again."""
-    job = begin(claim)
-    if job is None:
-        return
+def run(claim: Claim, *, worker: str) -> int:
+    """Do what `claim` stands for, to its end: completed, failed with a reason, or given back to be tried again.
+
+    Returns how many units that put on the queue, each of which wants a doorbell.
+    """
+    unit = begin(claim)
+    if unit is None:
+        return 0
     try:
         with keeping(claim, worker=worker) as lease:
-            if not (job.has_twin and copy_twin(job)):
-                _ingest(job, lease)
+            return run_part(unit, lease) if isinstance(unit, Part) else _ingest(unit, lease)
     except LeaseLost:
-        logger.info("ingestion of %s was taken over or cancelled", job.id)
-        release_hold(job)
+        logger.info("ingestion of %s was taken over or cancelled", unit.id)
+        if isinstance(unit, Job):
+            release_hold(unit)
     except (ParserUnavailable, ServiceUnavailable) as error:
-        try_again(job, reason=str(error))
+        try_again(unit, reason=str(error))
+    except ReadOtherwise:
+        give_back(unit, delay=timedelta(), reason="the file was read by another run", counts=False)
+    except BeingRead:
+        give_back(unit, delay=_READING_WAIT, reason="the file is being read for another store", counts=False)
     except SpaceSwitched:
-        give_back(job, delay=timedelta(), reason="The store's embedding model was changed.", counts=False)
+        give_back(unit, delay=timedelta(), reason="The store's embedding model was changed.", counts=False)
     except BudgetHeld as error:
         # Nobody's fault, so it does not count: the calls under way end, or the budget is spent, and then it is said.
-        give_back(job, delay=_BUDGET_WAIT, reason=error.message, counts=False)
+        give_back(unit, delay=_BUDGET_WAIT, reason=error.message, counts=False)
     except UnreadableFile as error:
-        fail(job, error.code, error.message)
+        fail(unit, error.code, error.message)
     except storage.ContentMissing:
-        fail(job, INVALID_FILE, "The content of the file is gone. Upload it again.")
+        fail(unit, INVALID_FILE, "The content of the file is gone. Upload it again.")
     except (BudgetExhausted, UnpricedModel) as error:
-        fail(job, SERVER_ERROR, error.message)
+        fail(unit, SERVER_ERROR, error.message)
     except AtriumError as error:
         # The embedder's source refuses: the model was withdrawn from the tenant, or replaced by another version.
-        fail(job, SERVER_ERROR, error.message)
+        fail(unit, SERVER_ERROR, error.message)
+    return 0
 
 
-def recover(claim: Claim) -> None:
-    """Decide about a unit whose worker died: again, or, after the last attempt, failed and dead-lettered."""
-    with tenant_scope():
-        attachment = VectorStoreFile.objects.filter(id=claim.id).first()
-        if attachment is None:
-            work.finish(claim)
-        elif attachment.attempts < MAX_ATTEMPTS:
-            work.retry(claim, delay=timedelta(), reason="the worker died")
-        else:
-            give_up(claim, attachment, f"The worker died on this file {MAX_ATTEMPTS} times.")
-
-
-def begin(claim: Claim) -> Job | None:
-    """Take the fence; None where nothing is to be done."""
-    with tenant_scope() as tenant_id:
-        rows = VectorStoreFile.objects.select_for_update(of=("self",)).select_related("store__space", "file")
-        attachment = rows.filter(id=claim.id).first()
-        if attachment is None or attachment.state in (State.COMPLETED, State.FAILED, State.CANCELLED):
-            work.finish(claim)
-            return None
-        if attachment.reservation_id is not None:
-            release(attachment.reservation_id)
-        if attachment.attempts >= MAX_ATTEMPTS:
-            give_up(claim, attachment, f"Ingestion failed {MAX_ATTEMPTS} times. {attachment.error_message}".strip())
-            return None
-        attachment.attempts += 1
-        attachment.claim = claim.attempt
-        attachment.state, attachment.percent, attachment.reservation_id = State.PARSING, 0, None
-        attachment.save(update_fields=["attempts", "claim", "state", "percent", "reservation_id"])
-        store, file = attachment.store, attachment.file
-        return Job(
-            claim=claim,
-            store_id=store.id,
-            file=file,
-            chunking=attachment.chunking,
-            space_id=store.space_id,
-            space=store.space.name,
-            embedding_model=store.embedding_model,
-            payer=Payer(attachment.key_id, Tenant.objects.values_list("currency", flat=True).get(id=tenant_id)),
-            attempts=attachment.attempts,
-            has_twin=twins(file, attachment.chunking, store.space_id).exists(),
-        )
-
-
-def _ingest(job: Job, lease: Lease) -> None:
-    """The long way: read, cut, embed, publish."""
+def _ingest(job: Job, lease: Lease) -> int:
+    """The story of a document; returns how many parts it left on the queue."""
+    if job.has_twin and copy_twin(job):
+        return 0
     progress = Progress(job)
-    document = parse(storage.read(job.file.id), job.file.filename)
+    text = documents.stored(job) or documents.assembled(job)
+    if text is None:
+        data = storage.read(job.file.id)
+        ranges = documents.page_ranges(data, job.file.filename)
+        if ranges:
+            return split_reading(job, ranges)
+        text = documents.just_read(job, parse(data, job.file.filename))
     progress.reach(State.CHUNKING, PARSED)
+    lease.check()
+    return _index(job, text, lease, progress)
+
+
+def _index(job: Job, text: Text, lease: Lease, progress: Progress) -> int:
+    """Cut, embed what has no vector yet, publish."""
+    document = text.document
     chunks = chunk(document, ChunkingStrategy(**job.chunking))
     passages = distinct_passages(chunks)
     if not passages:
         raise UnreadableFile(INVALID_FILE, "No text was found in the file.")
-    lease.check()
-    embedder = embedder_for(job.embedding_model)
-    if embedder.space != job.space:
-        raise SpaceChanged(job.space)
-    texts = [document.text[span.start : span.end] for span in passages]
-    held = hold(job, sum(embedder.count_tokens(text) for text in texts))
-    vectors = embed(texts, embedder, lease, progress)
-    complete(job, chunks, dict(zip(passages, vectors, strict=True)), held)
+    embedder = embedder_of(job.store)
+    vectors, tokens = _known_vectors(job, document.text, passages)
+    missing = _priced(embedder, document.text, [span for span in passages if place(span) not in vectors])
+    if len(missing) > _ALONE * embedder.texts_at_once:
+        return split_embedding(job, text, missing, embedder.texts_at_once, embedded_before=tokens)
+    if missing:
+        tokens += sum(span.tokens for span, _ in missing)
+        _hold(job, text, tokens)
+        made = embed([words for _, words in missing], embedder, lease)
+        vectors |= {place(span): vector for (span, _), vector in zip(missing, made, strict=True)}
+    complete(job, text, chunks, {span: vectors[place(span)] for span in passages}, tokens)
+    return 0
+
+
+def _known_vectors(job: Job, text: str, passages: Sequence[Span]) -> tuple[dict[Place, np.ndarray], int]:
+    """Vectors that parts of this job have made, with the tokens they are charged for, and free ones of older texts."""
+    vectors, tokens = vectors_of_parts(job)
+    if job.older:
+        older = reusable_vectors(store_files=job.older, space_id=job.store.space_id)
+        for span in passages:
+            vector = older.get(text[span.start : span.end])
+            if vector is not None:
+                vectors.setdefault(place(span), vector)
+    return vectors, tokens
+
+
+def _priced(embedder: Embedder, text: str, spans: Sequence[Span]) -> list[tuple[Span, str]]:
+    """Passages with their text, and with the tokens that the embedder's price counts."""
+    words = [text[span.start : span.end] for span in spans]
+    if embedder.counts_word_pieces:
+        return list(zip(spans, words, strict=True))
+    counted = [Span(span.start, span.end, embedder.count_tokens(part)) for span, part in zip(spans, words, strict=True)]
+    return list(zip(counted, words, strict=True))
+
+
+def _hold(job: Job, text: Text, tokens: int) -> None:
+    """Keep the text and hold what its vectors cost."""
+    with tenant_scope():
+        if job.has_parts:
+            release_hold(job)
+        documents.keep(job, text)
+        held = hold(job, tokens)
+        values = {"reservation_id": held.reservation_id, "state": State.EMBEDDING, "percent": max(CHUNKED, job.percent)}
+        if not fenced(job).update(**values):
+            raise LeaseLost

@@ -1,14 +1,17 @@
 -- A store file's chunks come and go as a whole, each in one call inside the caller's transaction and scope. The caller
 -- has locked the store's row, so that two files of one store do not wait for each other's terms in a circle.
 
--- Remove the parts that a long document's ingestion was cut into, with their work.
+-- Remove the parts that a long document's ingestion was cut into, with their work. The attachment is locked first, as a
+-- part that ends does, or the two could wait for each other.
 CREATE OR REPLACE FUNCTION remove_parts(p_tenant uuid, p_store_file uuid)
-RETURNS void LANGUAGE sql AS $$
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM knowledge_vectorstorefile f WHERE f.tenant_id = p_tenant AND f.id = p_store_file FOR UPDATE;
     WITH gone AS (
         DELETE FROM knowledge_ingestionpart p WHERE p.tenant_id = p_tenant AND p.store_file_id = p_store_file
         RETURNING p.id)
-    DELETE FROM tenants_work w USING gone WHERE w.tenant_id = p_tenant AND w.id = gone.id
-$$;
+    DELETE FROM tenants_work w USING gone WHERE w.tenant_id = p_tenant AND w.id = gone.id;
+END $$;
 
 -- Remove all that search reads of a store file, and what its ingestion has left. Removing what is not there does nothing.
 CREATE OR REPLACE FUNCTION remove_chunks(p_tenant uuid, p_store uuid, p_store_file uuid)
@@ -53,6 +56,17 @@ BEGIN
           JOIN knowledge_embedding e ON e.tenant_id = p_tenant AND e.chunk_id = theirs.id AND e.space_id = v_space
          WHERE mine.tenant_id = p_tenant AND mine.store_file_id = p_store_file;
 END $$;
+
+-- Give a file the texts that another one of the same content has.
+CREATE OR REPLACE FUNCTION copy_documents(p_tenant uuid, p_from uuid, p_file uuid)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO knowledge_document (
+            tenant_id, id, file_id, preparation, text, pages, title, language, mime_type, ocr_pages, warnings)
+        SELECT d.tenant_id, uuidv7(), p_file, d.preparation, d.text, d.pages, d.title, d.language, d.mime_type,
+               d.ocr_pages, d.warnings
+          FROM knowledge_document d WHERE d.tenant_id = p_tenant AND d.file_id = p_from
+        ON CONFLICT (tenant_id, file_id, preparation) DO NOTHING
+$$;
 
 -- Count a store file's new chunks in its store, and write their terms.
 CREATE OR REPLACE FUNCTION publish_chunks(p_tenant uuid, p_store uuid, p_store_file uuid)
@@ -102,7 +116,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM remove_parts(p_tenant, f.id) FROM knowledge_vectorstorefile f
-      WHERE f.tenant_id = p_tenant AND f.store_id = p_store AND f.parts_left > 0;
+     WHERE f.tenant_id = p_tenant AND f.store_id = p_store
+       AND EXISTS (SELECT 1 FROM knowledge_ingestionpart p WHERE p.tenant_id = p_tenant AND p.store_file_id = f.id);
     DELETE FROM knowledge_reembedding r WHERE r.tenant_id = p_tenant AND r.store_id = p_store;
     IF NOT v_deleted THEN
         UPDATE knowledge_vectorstore v SET chunk_count = 0, term_count = 0, revision = v.revision + 1

@@ -102,6 +102,43 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Put units of work beside one that stands on the queue already: they take its place in the order, and its lane.
+CREATE OR REPLACE FUNCTION enqueue_beside(p_tenant uuid, p_id uuid, p_ids uuid[])
+RETURNS bigint LANGUAGE sql AS $$
+    WITH placed AS (
+        INSERT INTO tenants_work (tenant_id, id, queue, available_at)
+            SELECT w.tenant_id, beside.id, w.queue, w.available_at
+              FROM tenants_work w CROSS JOIN unnest(p_ids) AS beside (id)
+             WHERE w.tenant_id = p_tenant AND w.id = p_id
+        RETURNING 1)
+    SELECT count(*) FROM placed
+$$;
+
+-- Set a claimed unit aside until `unpark_work`: it keeps its place and its attempts, and has no lease to run out.
+CREATE OR REPLACE FUNCTION park_work(p_tenant uuid, p_id uuid, p_attempt int)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue text;
+BEGIN
+    UPDATE tenants_work w SET state = 'parked', lease_until = NULL
+     WHERE w.tenant_id = p_tenant AND w.id = p_id AND w.attempt = p_attempt AND w.state = 'running'
+    RETURNING w.queue INTO v_queue;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE tenants_lane l SET running = greatest(l.running - 1, 0) WHERE l.queue = v_queue AND l.tenant_id = p_tenant;
+    RETURN true;
+END $$;
+
+-- A parked unit is queued again, or given up ('dead') with the reason. False where it is not parked.
+CREATE OR REPLACE FUNCTION unpark_work(p_tenant uuid, p_id uuid, p_state text, p_reason text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tenants_work w SET state = p_state, reason = p_reason
+     WHERE w.tenant_id = p_tenant AND w.id = p_id AND w.state = 'parked';
+    RETURN FOUND;
+END $$;
+
 -- Renew the leases of what a worker runs; returns the ids that are still its own.
 CREATE OR REPLACE FUNCTION renew_work(p_worker text, p_ids uuid[], p_lease interval)
 RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

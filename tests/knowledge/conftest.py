@@ -30,6 +30,8 @@ class WordEmbedder:
     space = "words@1"
     dimensions = 64
     max_tokens = 256
+    texts_at_once = 32
+    counts_word_pieces = False
 
     def __init__(self) -> None:
         self.embedded: list[str] = []

@@ -89,7 +89,7 @@ def test_the_tokens_are_charged_once_to_the_key_that_attached_the_file(acting):
     assert open_holds() == 0
 
 
-@pytest.mark.parametrize("dies_in", ["parse", "chunk", "hold", "embed", "complete", "publish"])
+@pytest.mark.parametrize("dies_in", ["parse", "chunk", "_hold", "embed", "complete", "publish"])
 def test_a_worker_that_dies_is_followed_by_one_that_completes_exactly_once(acting, monkeypatch, dies_in):
     attached = attach(make_store(), upload(TEXT))
 
