@@ -12,6 +12,7 @@ import sentry_sdk
 import structlog
 from celery import signals
 from django.conf import settings
+from sentry_sdk.scrubber import DEFAULT_DENYLIST, EventScrubber
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -67,6 +68,8 @@ def configure(_: Any = None) -> None:
             max_request_body_size="never",
             # Local variables of our frames hold prompts, passages and keys.
             include_local_variables=False,
+            # Beside the names it knows: a signed reader's token.
+            event_scrubber=EventScrubber(denylist=[*DEFAULT_DENYLIST, "atrium-end-user", "http_atrium_end_user"]),
         )
 
 

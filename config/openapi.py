@@ -11,6 +11,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from pydantic.json_schema import models_json_schema
 
 from inference.requests import ChatRequest, EmbeddingsRequest, FileSearch
+from tenants.end_users import END_USER_HEADER, MAX_TOKEN_LENGTH
 
 from . import hot_path_schemas as answers
 from .errors import speaks_openai
@@ -27,6 +28,21 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "The same key and body answer the first answer again, with `idempotent-replayed: true`. The same key "
     "with another body is refused (422), and so is one whose first request is still under way (409).",
+}
+#: What a reader finds depends on its groups there.
+_BY_GROUPS = frozenset(
+    {"create_chat_completion", "search_vector_store", "list_vector_store_files", "get_vector_store_file"}
+    | {"get_vector_store_file_content"}
+)
+_END_USER = {
+    "name": END_USER_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": MAX_TOKEN_LENGTH},
+    "description": "A JWT that the tenant's backend signed (HS256) with a signing secret, for the reader it asks for: `kid` in "
+    "its header, claims `iss` (the tenant's id), `aud` (`atrium`), `sub`, `groups`, `iat`, and `exp` at most 24 hours later. "
+    "What is found is open to everybody or to one of its groups; a key's own groups are the most a token can reach. A "
+    "token that is wrong or expired is refused (401) on every endpoint.",
 }
 _STREAM = (
     "With `stream: true`, server-sent events: `data: {chunk}`, each a `ChatCompletionChunk`, and at last `data: [DONE]`. "
@@ -92,6 +108,15 @@ def add_idempotency_key(result: Document, generator: Any, **kwargs: Any) -> Docu
     for path, operation in _operations(result, "post"):
         if path in creates or path in ("/v1/chat/completions", "/v1/embeddings"):
             operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
+    return result
+
+
+def add_end_user(result: Document, generator: Any, **kwargs: Any) -> Document:
+    """The header parameter of a signed end user."""
+    result["components"].setdefault("parameters", {})["EndUser"] = _END_USER
+    for _, operation in _operations(result):
+        if operation["operationId"] in _BY_GROUPS:
+            operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/EndUser"})
     return result
 
 

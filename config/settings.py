@@ -251,6 +251,7 @@ SPECTACULAR_SETTINGS = {
         "config.openapi.add_hot_path",
         "config.openapi.add_errors",
         "config.openapi.add_idempotency_key",
+        "config.openapi.add_end_user",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     # The default badge would ask another host to validate the document.

@@ -216,6 +216,7 @@ def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -
         filters=wanted.filters,
         ranker=wanted.ranking_options.ranker,
         score_threshold=wanted.ranking_options.score_threshold,
+        groups=call.admitted.groups,
     )
     if not any(price["model"] == found.embedding_model for price in call.prices):
         raise UnknownModel(f"The store's embedding model '{found.embedding_model}' is not granted.", param="tools")

@@ -10,9 +10,10 @@ never calls a provider: it waits for the worker's entries in its inbox. A client
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -29,6 +30,7 @@ from billing.limits import Level, Limiter
 from billing.plans import levels_for
 from tenants.api_keys import Caller
 from tenants.authentication import authenticate_key, bearer, remembered
+from tenants.end_users import END_USER_HEADER, with_end_user
 from tenants.errors import AtriumError, InvalidRequest, PermissionDenied, ServiceUnavailable
 from tenants.idempotency import check_key, fingerprint
 from tenants.ids import uuid7
@@ -47,6 +49,7 @@ T = TypeVar("T")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
+END_USER = END_USER_HEADER.lower()
 _KEEPALIVE_SECONDS = 10.0
 _GONE = Entry("gone", b"")
 _IDLE = Entry("idle", b"")
@@ -100,7 +103,7 @@ class Gateway:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one POST to one of `ENDPOINTS`."""
         answer = HttpAnswer(send)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope["headers"])
         seen = Observed(path=scope["path"])
         try:
             await self._serve(ENDPOINTS[scope["path"]], headers, receive, answer, seen)
@@ -132,6 +135,8 @@ class Gateway:
         if caller is None:
             caller = await self._in_thread(authenticate_key, key)
         seen.tenant_id = str(caller.tenant_id)
+        if END_USER in headers:
+            caller = await self._in_thread(partial(with_end_user, caller, headers[END_USER], now=datetime.now(UTC)))
         if "inference" not in caller.scopes:
             raise PermissionDenied("This API key lacks the scope 'inference'. Ask for a key that has it.")
         body = await _read_body(receive)
@@ -182,7 +187,7 @@ class Gateway:
             lease_ms=int(settings.GENERATION_DEADLINE_SECONDS * 1000) + 30_000,
         )
         answer.headers |= admission.headers
-        mark = fingerprint(endpoint.kind.encode(), body) if idempotency_key else None
+        mark = fingerprint(endpoint.kind.encode(), caller.identity, body) if idempotency_key else None
         try:
             await self._in_thread(
                 partial(
@@ -271,6 +276,14 @@ class Gateway:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; one that came twice has both values, as Django has it, so that neither wins by its place."""
+    headers: dict[str, str] = {}
+    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs):
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
 def _alias(body: bytes) -> str:
     """The model a body asks for, before anything else of it is looked at."""
     try:
@@ -317,6 +330,7 @@ def _start(
             output_limit=offer.output_limit,
             retention_days=caller.retention_days,
             end_user=offer.end_user,
+            groups=caller.groups,
         ),
         inbox=inbox,
         weight=terms.plan.weight,

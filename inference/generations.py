@@ -54,7 +54,8 @@ class AnswerGone(AtriumError):
 class Admitted:
     """What admission fixes and the worker needs again: kept in the row's `terms`.
 
-    `prompt_hold` is the part of the hold that everything but the output may cost.
+    `prompt_hold` is the part of the hold that everything but the output may cost; `groups` are the caller's at that
+    moment, by which `file_search` finds (`knowledge.access`).
     """
 
     levels: Sequence[Level]
@@ -63,6 +64,7 @@ class Admitted:
     output_limit: int
     retention_days: int
     end_user: str = ""
+    groups: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """For the row."""
@@ -81,6 +83,7 @@ class Admitted:
             "prompt_hold": str(self.prompt_hold),
             "output_limit": self.output_limit,
             "retention_days": self.retention_days,
+            "groups": sorted(self.groups),
         }
 
     @classmethod
@@ -88,7 +91,8 @@ class Admitted:
         """From the row."""
         levels = [Level(name, UUID(hex=ident), Rates(*rates)) for name, ident, *rates in data["levels"]]
         numbers = {name: data[name] for name in ("estimated_tokens", "output_limit", "retention_days")}
-        return cls(levels=levels, prompt_hold=Decimal(data["prompt_hold"]), **numbers)
+        groups = frozenset(data.get("groups", ()))
+        return cls(levels=levels, prompt_hold=Decimal(data["prompt_hold"]), groups=groups, **numbers)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Files in vector stores: attached (which starts ingestion), described by attributes, replaced, detached."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from tenants.ids import uuid7
 from tenants.scope import current_tenant, tenant_scope
 from tenants.work import INGESTION, enqueue_all
 
+from .access import UNCHANGED, AllowedGroups, Unchanged, check_change, files_known_to, known_to
 from .attributes import check_attributes
 from .chunking import ChunkingStrategy
 from .models import UNEXPIRED, Chunk, File, VectorStore, VectorStoreFile
@@ -42,13 +43,15 @@ class StoreExpired(AtriumError):
 class Wanted:
     """A file to attach. `replaces` is another file of the store, which answers until this one is completed.
 
-    `attributes` of None keep those of an attachment that is there already.
+    `attributes` of None keep those of an attachment that is there already. Where `allowed_groups` are not said, it stays
+    as restricted as what was there, or as what it replaces.
     """
 
     file_id: UUID | None
     attributes: dict[str, Any] | None = None
     strategy: ChunkingStrategy | None = None
     replaces: UUID | None = None
+    allowed_groups: AllowedGroups | Unchanged = UNCHANGED
 
     def chunking(self) -> dict[str, int]:
         """The sizes as they are stored."""
@@ -68,50 +71,65 @@ def attach(
     attributes: dict[str, Any] | None = None,
     strategy: ChunkingStrategy | None = None,
     replaces: UUID | None = None,
+    allowed_groups: AllowedGroups | Unchanged = UNCHANGED,
+    sight: Collection[str] | None = None,
 ) -> VectorStoreFile:
     """Attach a file to a store and queue its ingestion, paid by the budget of `key_id`.
 
-    Attaching again what is there, or on its way, with the same chunking only sets the attributes.
+    Attaching again what is there, or on its way, with the same chunking only sets the attributes and the groups.
+
+    Args:
+        sight: the groups that the caller is limited to, if it is (`access.known_to`).
 
     Raises:
-        NotFound: no such store or file in this tenant, or the file to replace is not in the store.
-        InvalidRequest: attributes out of bounds, a file that replaces itself.
+        NotFound: no such store or file of which the caller may know, or the file to replace is not in the store.
+        InvalidRequest: attributes or groups out of bounds, a file that replaces itself.
         StoreExpired: nothing can be attached any more.
     """
-    wanted = Wanted(file_id, attributes, strategy, replaces)
+    wanted = Wanted(file_id, attributes, strategy, replaces, allowed_groups)
     with tenant_scope():
-        return attach_all(store_id=store_id, wanted=[wanted], by=by, key_id=key_id, param="file_id")[0]
+        return attach_all(store_id=store_id, wanted=[wanted], by=by, key_id=key_id, param="file_id", sight=sight)[0]
 
 
 def attach_all(
-    *, store_id: UUID | None, wanted: Sequence[Wanted], by: Actor, key_id: UUID | None = None, param: str = "file_ids"
+    *,
+    store_id: UUID | None,
+    wanted: Sequence[Wanted],
+    by: Actor,
+    key_id: UUID | None = None,
+    param: str = "file_ids",
+    sight: Collection[str] | None = None,
 ) -> list[VectorStoreFile]:
     """`attach` for many files at once, all or nothing, in a handful of statements; in the order of `wanted`.
 
     A file that is wanted twice is attached once, as its last mention says.
     """
     described = {one.file_id: check_attributes(one.attributes) for one in wanted}
+    groups = {one.file_id: check_change(one.allowed_groups) for one in wanted}
     with tenant_scope() as tenant_id:
         store = lock_store(store_id)
         if store.expired_at is not None:
             raise StoreExpired
-        files = _files(wanted, param)
+        files = _files(wanted, param, sight)
         present: dict[UUID | None, VectorStoreFile] = {
             row.file_id: row
-            for row in VectorStoreFile.objects.filter(store=store, file_id__in=[*files, *_replaced(wanted)])
+            for row in VectorStoreFile.objects.filter(
+                known_to(sight), store=store, file_id__in=[*files, *_replaced(wanted)]
+            )
         }
         made = []
         for one in {one.file_id: one for one in wanted}.values():
             file, before = files[one.file_id], present.get(one.file_id)
             replaced = _version_before(one, present)
             if before is not None and _same(before, one):
-                _describe_again(before, one, described[one.file_id], replaced)
+                _describe_again(before, one, described[one.file_id], groups[one.file_id], replaced)
                 continue
             if before is not None:
                 remove_attachment(before)
             row = VectorStoreFile(
                 id=uuid7(), tenant_id=tenant_id, store=store, file=file, attributes=described[one.file_id],
                 chunking=one.chunking(), key_id=key_id, replaces_id=replaced.id if replaced else None,
+                allowed_groups=_inherited(groups[one.file_id], before or replaced),
             )  # fmt: skip
             made.append(row)
             present[one.file_id] = row
@@ -119,7 +137,13 @@ def attach_all(
         return _fresh(store, files, [present[one.file_id] for one in wanted])
 
 
-def _files(wanted: Sequence[Wanted], param: str) -> dict[UUID | None, File]:
+def _inherited(groups: AllowedGroups | Unchanged, before: VectorStoreFile | None) -> AllowedGroups:
+    if groups is not UNCHANGED:
+        return groups
+    return before.allowed_groups if before is not None else None
+
+
+def _files(wanted: Sequence[Wanted], param: str, sight: Collection[str] | None) -> dict[UUID | None, File]:
     """The files, kept from being removed until this transaction ends (their rows may still be marked)."""
     ids = sorted({one.file_id for one in wanted if one.file_id})
     with connection.cursor() as cursor:
@@ -127,7 +151,7 @@ def _files(wanted: Sequence[Wanted], param: str) -> dict[UUID | None, File]:
             "SELECT id FROM knowledge_file WHERE tenant_id = %s AND id = ANY (%s) ORDER BY id FOR KEY SHARE",
             [current_tenant(), ids],
         )
-    found = File.objects.filter(UNEXPIRED).in_bulk(ids)
+    found = File.objects.filter(UNEXPIRED, files_known_to(sight)).in_bulk(ids)
     if len(found) != len({one.file_id for one in wanted}):
         raise NotFound("No such File object.", param=param)
     return dict(found)
@@ -158,15 +182,17 @@ def _same(before: VectorStoreFile, one: Wanted) -> bool:
 
 
 def _describe_again(
-    before: VectorStoreFile, one: Wanted, described: dict[str, Any], replaced: VectorStoreFile | None
+    before: VectorStoreFile,
+    one: Wanted,
+    described: dict[str, Any],
+    groups: AllowedGroups | Unchanged,
+    replaced: VectorStoreFile | None,
 ) -> None:
     """What is there stays; it is described anew, and takes the place of what it is to replace."""
-    if one.attributes is not None:
-        before.attributes = described
     if replaced is not None:
         before.replaces_id = replaced.id
-    before.save(update_fields=["attributes", "replaces"])
-    VectorStore.objects.filter(id=before.store_id).update(revision=F("revision") + 1)
+        before.save(update_fields=["replaces"])
+    _change(before, described if one.attributes is not None else UNCHANGED, groups)
     if replaced is not None and before.state == State.COMPLETED:
         take_over(before)
 
@@ -177,8 +203,12 @@ def _start(made: list[VectorStoreFile], by: Actor) -> None:
         return
     VectorStoreFile.objects.bulk_create(made)
     enqueue_all(made[0].tenant_id, [row.id for row in made], INGESTION, weight=current_plan().weight)
-    changed = [(row, {"file": str(row.file_id)} | _replacement(row)) for row in made]
+    changed = [(row, {"file": str(row.file_id)} | _replacement(row) | _restriction(row)) for row in made]
     record_all(by=by, action="vector_store_file.attached", changed=changed)
+
+
+def _restriction(row: VectorStoreFile) -> dict[str, list[str]]:
+    return {"allowed_groups": row.allowed_groups} if row.allowed_groups is not None else {}
 
 
 def _replacement(row: VectorStoreFile) -> dict[str, str]:
@@ -209,67 +239,104 @@ def lock_store(store_id: UUID | None) -> VectorStore:
     return store
 
 
-def attachments_of(store: VectorStore) -> QuerySet[VectorStoreFile]:
-    """The files of a store with their rows; evaluate inside a scope."""
-    return VectorStoreFile.objects.filter(store=store).select_related("file")
+def attachments_of(store: VectorStore, *, sight: Collection[str] | None = None) -> QuerySet[VectorStoreFile]:
+    """The files of a store of which the caller may know, with their rows; evaluate inside a scope."""
+    return VectorStoreFile.objects.filter(known_to(sight), store=store).select_related("file")
 
 
-def get_attachment(*, store_id: UUID | None, file_id: UUID | None) -> VectorStoreFile:
+def get_attachment(
+    *, store_id: UUID | None, file_id: UUID | None, sight: Collection[str] | None = None
+) -> VectorStoreFile:
     """A file of a store.
 
     Raises:
-        NotFound: no such store, or no such file in it.
+        NotFound: no such store, or no such file in it of which the caller may know.
     """
     with tenant_scope():
-        rows = VectorStoreFile.objects.select_related("file").filter(store__deleted_at=None)
+        rows = VectorStoreFile.objects.select_related("file").filter(known_to(sight), store__deleted_at=None)
         found = rows.filter(store_id=store_id, file_id=file_id).first() if store_id and file_id else None
     if found is None:
         raise NotFound("No such VectorStoreFile object.", param="file_id")
     return found
 
 
-def set_attributes(
-    *, store_id: UUID | None, file_id: UUID | None, attributes: dict[str, Any] | None, by: Actor
+def describe(
+    *,
+    store_id: UUID | None,
+    file_id: UUID | None,
+    by: Actor,
+    attributes: dict[str, Any] | Unchanged | None = UNCHANGED,
+    allowed_groups: AllowedGroups | Unchanged = UNCHANGED,
+    sight: Collection[str] | None = None,
 ) -> VectorStoreFile:
-    """Replace the attributes of a file in a store.
+    """Replace the attributes of a file in a store, or its groups, or both; search follows at once.
 
     Raises:
-        NotFound: no such store, or no such file in it.
-        InvalidRequest: attributes out of bounds.
+        NotFound: no such store, or no such file in it of which the caller may know.
+        InvalidRequest: attributes or groups out of bounds.
     """
-    described = check_attributes(attributes)
+    described = attributes if attributes is UNCHANGED else check_attributes(attributes)
+    groups = check_change(allowed_groups)
     with tenant_scope():
-        store = lock_store(store_id)
-        attachment = get_attachment(store_id=store_id, file_id=file_id)
-        attachment.attributes = described
-        attachment.save(update_fields=["attributes"])
-        VectorStore.objects.filter(id=store.id).update(revision=store.revision + 1)
-        record(by=by, action="vector_store_file.updated", target=attachment, changes={"attributes": sorted(described)})
+        lock_store(store_id)
+        attachment = get_attachment(store_id=store_id, file_id=file_id, sight=sight)
+        changes: dict[str, Any] = {}
+        if described is not UNCHANGED:
+            changes["attributes"] = sorted(described)
+        if groups is not UNCHANGED:
+            changes["allowed_groups"] = [attachment.allowed_groups, groups]
+        _change(attachment, described, groups)
+        record(by=by, action="vector_store_file.updated", target=attachment, changes=changes)
     return attachment
 
 
-def detach(*, store_id: UUID | None, file_id: UUID | None, by: Actor) -> VectorStoreFile:
+def _change(
+    attachment: VectorStoreFile, attributes: dict[str, Any] | Unchanged, groups: AllowedGroups | Unchanged
+) -> None:
+    """What a search finds may change by it: the store, which the caller has locked, has another revision."""
+    if attributes is not UNCHANGED:
+        attachment.attributes = attributes
+    if groups is not UNCHANGED:
+        attachment.allowed_groups = groups
+        _follow(attachment)
+    attachment.save(update_fields=["attributes", "allowed_groups"])
+    VectorStore.objects.filter(id=attachment.store_id).update(revision=F("revision") + 1)
+
+
+def _follow(attachment: VectorStoreFile) -> None:
+    """Versions on their way to the attachment's place are for the same readers, or one would open what was shut."""
+    seen, ids = {attachment.id}, [attachment.id]
+    while ids:
+        later = VectorStoreFile.objects.filter(replaces_id__in=ids).exclude(id__in=seen)
+        ids = list(later.values_list("id", flat=True))
+        VectorStoreFile.objects.filter(id__in=ids).update(allowed_groups=attachment.allowed_groups)
+        seen |= set(ids)
+
+
+def detach(
+    *, store_id: UUID | None, file_id: UUID | None, by: Actor, sight: Collection[str] | None = None
+) -> VectorStoreFile:
     """Take a file out of a store; the file itself stays. Ingestion under way ends without a trace.
 
     Raises:
-        NotFound: no such store, or no such file in it.
+        NotFound: no such store, or no such file in it of which the caller may know.
     """
     with tenant_scope():
         lock_store(store_id)
-        attachment = get_attachment(store_id=store_id, file_id=file_id)
+        attachment = get_attachment(store_id=store_id, file_id=file_id, sight=sight)
         remove_attachment(attachment)
         record(by=by, action="vector_store_file.detached", target=attachment, changes={"file": str(file_id)})
     return attachment
 
 
-def text_of(*, store_id: UUID | None, file_id: UUID | None) -> list[str]:
+def text_of(*, store_id: UUID | None, file_id: UUID | None, groups: Collection[str] = ()) -> list[str]:
     """The parsed text of a file in a store, in pieces of one chunk each without what overlaps; empty until completed.
 
     Raises:
-        NotFound: no such store, or no such file in it.
+        NotFound: no such store, or no such file in it that a caller in `groups` finds.
     """
     with tenant_scope():
-        attachment = get_attachment(store_id=store_id, file_id=file_id)
+        attachment = get_attachment(store_id=store_id, file_id=file_id, sight=groups)
         pieces, end = [], 0
         for chunk in Chunk.objects.filter(store_file=attachment).order_by("ordinal"):
             pieces.append(chunk.text[max(0, end - chunk.start) :])

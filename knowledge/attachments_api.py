@@ -17,12 +17,13 @@ from tenants.pagination import list_of, page
 from tenants.scope import tenant_scope
 
 from . import attachments, tasks, vector_stores
+from .access import UNCHANGED, allowed_groups_in
 from .attachments import State, Wanted
 from .files_api import PREFIX as FILE_PREFIX
 from .files_api import Deleted
 from .models import File, VectorStoreFile
 from .removal import IN_PROGRESS
-from .request_fields import ChunkingInput, chunking_of
+from .request_fields import AllowedGroupsInput, ChunkingInput, chunking_of
 from .vector_stores_api import PREFIX as STORE_PREFIX
 
 _STATUSES: dict[str, tuple[str, ...]] = {
@@ -56,6 +57,7 @@ class VectorStoreFileObject(serializers.Serializer):
     last_error = LastError(allow_null=True)
     usage_bytes = serializers.IntegerField()
     attributes = serializers.DictField()
+    allowed_groups = serializers.ListField(child=serializers.CharField(), allow_null=True)
     chunking_strategy = ChunkingInput()
     state = serializers.ChoiceField(choices=State.choices)
     percent = serializers.IntegerField()
@@ -74,6 +76,7 @@ def attachment_json(attachment: VectorStoreFile) -> dict[str, Any]:
         "last_error": {"code": attachment.error_code, "message": attachment.error_message} if failed else None,
         "usage_bytes": attachment.usage_bytes,
         "attributes": attachment.attributes,
+        "allowed_groups": attachment.allowed_groups,
         "chunking_strategy": {"type": "static", "static": attachment.chunking},
         "state": attachment.state,
         "percent": attachment.percent,
@@ -88,6 +91,7 @@ class Attach(serializers.Serializer):
 
     file_id = serializers.CharField()
     attributes = serializers.DictField(required=False, allow_null=True)
+    allowed_groups = AllowedGroupsInput(required=False, allow_null=True)
     chunking_strategy = ChunkingInput(required=False, allow_null=True)
     replaces = serializers.CharField(required=False, allow_null=True)
 
@@ -107,6 +111,7 @@ def wanted_of(values: dict[str, Any]) -> Wanted:
         attributes=values.get("attributes"),
         strategy=chunking_of(values.get("chunking_strategy")),
         replaces=replaced,
+        allowed_groups=allowed_groups_in(values),
     )
 
 
@@ -153,6 +158,8 @@ class AttachmentsView(TenantAPIView):
             attributes=wanted.attributes,
             strategy=wanted.strategy,
             replaces=wanted.replaces,
+            allowed_groups=wanted.allowed_groups,
+            sight=caller_of(request).sight,
         )
         return Response(attachment_json(attachment))
 
@@ -162,10 +169,14 @@ class AttachmentsView(TenantAPIView):
         responses=list_of(VectorStoreFileObject),
     )
     def get(self, request: Request, store_id: str) -> Response:
-        """List the files of a store, the newest file first; `filter` is a status."""
+        """List the files of a store, the newest file first; `filter` is a status.
+
+        A caller that is limited to groups sees the files that it may find, every other caller all of them.
+        """
         store = vector_stores.get_store(store_id=parse_public_id(STORE_PREFIX, store_id))
         with tenant_scope():
-            return Response(attachments_page(attachments.attachments_of(store), request))
+            rows = attachments.attachments_of(store, sight=caller_of(request).sight)
+            return Response(attachments_page(rows, request))
 
 
 class AttachmentView(TenantAPIView):
@@ -176,27 +187,40 @@ class AttachmentView(TenantAPIView):
     class Describe(serializers.Serializer):
         """What can be changed."""
 
-        attributes = serializers.DictField(allow_null=True)
+        attributes = serializers.DictField(required=False, allow_null=True)
+        allowed_groups = AllowedGroupsInput(required=False, allow_null=True)
+
+        def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+            """Something is to be changed."""
+            if not attrs:
+                raise serializers.ValidationError({"attributes": "is required, or allowed_groups."})
+            return attrs
 
     @extend_schema(operation_id="get_vector_store_file", responses=VectorStoreFileObject)
     def get(self, request: Request, store_id: str, file_id: str) -> Response:
         """Retrieve a file of a store."""
-        return Response(attachment_json(attachments.get_attachment(**_ids(store_id, file_id))))
+        attachment = attachments.get_attachment(**_ids(store_id, file_id), sight=caller_of(request).sight)
+        return Response(attachment_json(attachment))
 
     @extend_schema(operation_id="update_vector_store_file", request=Describe, responses=VectorStoreFileObject)
     def post(self, request: Request, store_id: str, file_id: str) -> Response:
-        """Replace the attributes of a file of a store."""
+        """Replace the attributes of a file of a store, or who finds it."""
         body = self.Describe(data=request.data)
         body.is_valid(raise_exception=True)
-        attachment = attachments.set_attributes(
-            **_ids(store_id, file_id), attributes=body.validated_data["attributes"], by=caller_of(request).actor
+        attachment = attachments.describe(
+            **_ids(store_id, file_id),
+            by=caller_of(request).actor,
+            attributes=body.validated_data.get("attributes", UNCHANGED),
+            allowed_groups=allowed_groups_in(body.validated_data),
+            sight=caller_of(request).sight,
         )
         return Response(attachment_json(attachment))
 
     @extend_schema(operation_id="delete_vector_store_file", responses={200: Deleted})
     def delete(self, request: Request, store_id: str, file_id: str) -> Response:
         """Detach a file from a store; the file stays."""
-        attachment = attachments.detach(**_ids(store_id, file_id), by=caller_of(request).actor)
+        caller = caller_of(request)
+        attachment = attachments.detach(**_ids(store_id, file_id), by=caller.actor, sight=caller.sight)
         return Response(
             {"id": public_id(FILE_PREFIX, attachment.file_id), "object": "vector_store.file.deleted", "deleted": True}
         )
@@ -223,8 +247,9 @@ class AttachmentContentView(TenantAPIView):
 
     @extend_schema(operation_id="get_vector_store_file_content", responses=Output)
     def get(self, request: Request, store_id: str, file_id: str) -> Response:
-        """The parsed text of a file of a store."""
-        data = [{"type": "text", "text": text} for text in attachments.text_of(**_ids(store_id, file_id))]
+        """The parsed text of a file of a store, for callers who would find it."""
+        pieces = attachments.text_of(**_ids(store_id, file_id), groups=caller_of(request).groups)
+        data = [{"type": "text", "text": text} for text in pieces]
         return Response(
             {"object": "vector_store.file_content.page", "data": data, "has_more": False, "next_page": None}
         )

@@ -4,7 +4,7 @@ A batch has no state of its own but that somebody cancelled it: what it says is 
 its counts are of one moment and always add up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from tenants.audit import Actor, record
 from tenants.errors import InvalidRequest, NotFound
 from tenants.scope import tenant_scope
 
+from .access import known_to
 from .attachments import Wanted, attach_all, lock_store
 from .models import FileBatch, FileBatchEntry, VectorStoreFile
 from .removal import IN_PROGRESS, cancel
@@ -25,7 +26,13 @@ MAX_FILES = 2000
 
 
 def create_batch(
-    *, store_id: UUID | None, wanted: Sequence[Wanted], by: Actor, key_id: UUID | None = None, param: str = "file_ids"
+    *,
+    store_id: UUID | None,
+    wanted: Sequence[Wanted],
+    by: Actor,
+    key_id: UUID | None = None,
+    param: str = "file_ids",
+    sight: Collection[str] | None = None,
 ) -> FileBatch:
     """Attach files to a store as a batch, all or nothing, paid by the budget of `key_id`.
 
@@ -39,7 +46,7 @@ def create_batch(
     if not 0 < len(wanted) <= MAX_FILES:
         raise InvalidRequest(f"Invalid '{param}': 1 to {MAX_FILES} files.", param=param)
     with tenant_scope() as tenant_id:
-        attached = attach_all(store_id=store_id, wanted=wanted, by=by, key_id=key_id, param=param)
+        attached = attach_all(store_id=store_id, wanted=wanted, by=by, key_id=key_id, param=param, sight=sight)
         batch = FileBatch.objects.create(tenant_id=tenant_id, store_id=attached[0].store_id)
         batch.refresh_from_db(fields=["created_at"])
         FileBatchEntry.objects.bulk_create(
@@ -65,9 +72,9 @@ def get_batch(*, store_id: UUID | None, batch_id: UUID | None) -> tuple[FileBatc
     return batch, counted.get(batch.id, FileCounts())
 
 
-def files_of(batch: FileBatch) -> QuerySet[VectorStoreFile]:
-    """The files of a batch; evaluate inside a scope."""
-    return VectorStoreFile.objects.filter(filebatchentry__batch=batch).select_related("file")
+def files_of(batch: FileBatch, *, sight: Collection[str] | None = None) -> QuerySet[VectorStoreFile]:
+    """The files of a batch of which the caller may know; evaluate inside a scope."""
+    return VectorStoreFile.objects.filter(known_to(sight), filebatchentry__batch=batch).select_related("file")
 
 
 def status_of(batch: FileBatch, counts: FileCounts) -> str:

@@ -19,7 +19,7 @@ from . import file_batches, tasks
 from .attachments import Wanted
 from .attachments_api import Attach, VectorStoreFileObject, attachments_page, wanted_of
 from .models import FileBatch
-from .request_fields import ChunkingInput
+from .request_fields import AllowedGroupsInput, ChunkingInput
 from .vector_stores import FileCounts
 from .vector_stores_api import PREFIX as STORE_PREFIX
 from .vector_stores_api import FileCountsObject, counts_json
@@ -62,6 +62,7 @@ class FileBatchesView(TenantAPIView):
         file_ids = serializers.ListField(child=serializers.CharField(), required=False, allow_null=True)
         files = serializers.ListField(child=Attach(), required=False, allow_null=True)
         attributes = serializers.DictField(required=False, allow_null=True)
+        allowed_groups = AllowedGroupsInput(required=False, allow_null=True)
         chunking_strategy = ChunkingInput(required=False, allow_null=True)
 
     @extend_schema(operation_id="create_vector_store_file_batch", request=Create, responses=FileBatchObject)
@@ -77,6 +78,7 @@ class FileBatchesView(TenantAPIView):
             by=caller_of(request).actor,
             key_id=caller_of(request).key_id,
             param=param,
+            sight=caller_of(request).sight,
         )
         return Response(batch_json(*file_batches.get_batch(store_id=batch.store_id, batch_id=batch.id)))
 
@@ -88,7 +90,9 @@ def _wanted(values: dict[str, Any]) -> tuple[str, list[Wanted]]:
         raise InvalidRequest("Give either 'file_ids' or 'files'.", param="file_ids")
     if files is not None:
         return "files", [wanted_of(file) for file in files]
-    described: dict[str, Any] = {key: values[key] for key in ("attributes", "chunking_strategy") if key in values}
+    described: dict[str, Any] = {
+        key: values[key] for key in ("attributes", "allowed_groups", "chunking_strategy") if key in values
+    }
     return "file_ids", [wanted_of({"file_id": file_id, **described}) for file_id in ids or ()]
 
 
@@ -129,7 +133,8 @@ class FileBatchFilesView(TenantAPIView):
         """List the files of a batch, the newest file first; `filter` is a status."""
         batch, _ = file_batches.get_batch(**_ids(store_id, batch_id))
         with tenant_scope():
-            return Response(attachments_page(file_batches.files_of(batch), request))
+            rows = file_batches.files_of(batch, sight=caller_of(request).sight)
+            return Response(attachments_page(rows, request))
 
 
 def _ids(store_id: str, batch_id: str) -> dict[str, Any]:

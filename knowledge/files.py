@@ -3,6 +3,7 @@ row always has its bytes; a crash in between leaves bytes that no row names, nev
 """
 
 import mimetypes
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -20,6 +21,7 @@ from tenants.ids import uuid7
 from tenants.scope import tenant_scope
 
 from . import storage
+from .access import files_known_to
 from .attributes import storable
 from .deletion import mark_file
 from .models import UNEXPIRED, File
@@ -120,45 +122,49 @@ def _digest(content: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def current_files() -> QuerySet[File]:
-    """The current tenant's files that have not expired; evaluate inside a scope."""
-    return File.objects.filter(UNEXPIRED)
+def current_files(*, sight: Collection[str] | None = None) -> QuerySet[File]:
+    """The current tenant's files that have not expired and of which the caller may know; evaluate inside a scope.
+
+    Args:
+        sight: the groups that the caller is limited to, if it is (`access.files_known_to`).
+    """
+    return File.objects.filter(UNEXPIRED, files_known_to(sight))
 
 
-def get_file(*, file_id: UUID | None) -> File:
+def get_file(*, file_id: UUID | None, sight: Collection[str] | None = None) -> File:
     """A file of the current tenant.
 
     Raises:
-        NotFound: missing, expired, or another tenant's.
+        NotFound: missing, expired, another tenant's, or kept from the caller.
     """
     with tenant_scope():
-        file = current_files().filter(id=file_id).first() if file_id else None
+        file = current_files(sight=sight).filter(id=file_id).first() if file_id else None
     if file is None:
         raise NotFound("No such File object.", param="id")
     return file
 
 
-def open_content(*, file_id: UUID | None) -> tuple[File, Content]:
+def open_content(*, file_id: UUID | None, sight: Collection[str] | None = None) -> tuple[File, Content]:
     """A file and its bytes, for the caller to close.
 
     Raises:
         NotFound: as `get_file`.
         StorageUnavailable: try again.
     """
-    file = get_file(file_id=file_id)
+    file = get_file(file_id=file_id, sight=sight)
     try:
         return file, storage.open_file(file.id)
     except storage.ContentMissing as error:
         raise NotFound("The content of this file is gone.", param="id") from error
 
 
-def delete_file(*, file_id: UUID | None, by: Actor) -> File:
+def delete_file(*, file_id: UUID | None, by: Actor, sight: Collection[str] | None = None) -> File:
     """Delete a file with all that was made of it in every store; its bytes are removed once that is committed.
 
     Raises:
-        NotFound: missing, or another tenant's.
+        NotFound: missing, another tenant's, or kept from the caller.
     """
-    file = get_file(file_id=file_id)
+    file = get_file(file_id=file_id, sight=sight)
     with tenant_scope():
         remove_everywhere(file)
         mark_file(file, by=by)

@@ -102,7 +102,7 @@ class FilesView(TenantAPIView):
     def get(self, request: Request) -> Response:
         """List files, the newest first."""
         with tenant_scope():
-            rows = files.current_files()
+            rows = files.current_files(sight=caller_of(request).sight)
             if "purpose" in request.query_params:
                 rows = rows.filter(purpose=request.query_params["purpose"].replace("\0", ""))
             return Response(page(rows, request, prefix=PREFIX, shape=file_json, max_limit=10_000))
@@ -128,12 +128,14 @@ class FileView(TenantAPIView):
     @extend_schema(operation_id="get_file", responses=FileObject)
     def get(self, request: Request, file_id: str) -> Response:
         """Retrieve a file."""
-        return Response(file_json(files.get_file(file_id=parse_public_id(PREFIX, file_id))))
+        file = files.get_file(file_id=parse_public_id(PREFIX, file_id), sight=caller_of(request).sight)
+        return Response(file_json(file))
 
     @extend_schema(operation_id="delete_file", responses={200: Deleted})
     def delete(self, request: Request, file_id: str) -> Response:
         """Delete a file, with its chunks in every vector store."""
-        file = tasks.delete_file(file_id=parse_public_id(PREFIX, file_id), by=caller_of(request).actor)
+        caller = caller_of(request)
+        file = tasks.delete_file(file_id=parse_public_id(PREFIX, file_id), by=caller.actor, sight=caller.sight)
         return Response({"id": public_id(PREFIX, file.id), "object": "file", "deleted": True})
 
 
@@ -157,7 +159,7 @@ class FileContentView(TenantAPIView):
     @extend_schema(operation_id="get_file_content", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     def get(self, request: Request, file_id: str) -> FileResponse:
         """Download a file."""
-        file, content = files.open_content(file_id=parse_public_id(PREFIX, file_id))
+        file, content = files.open_content(file_id=parse_public_id(PREFIX, file_id), sight=caller_of(request).sight)
         # Never with the type it claims: a browser that opens an uploaded page must not run it on this origin.
         return FileResponse(
             content, as_attachment=True, filename=file.filename, content_type="application/octet-stream"

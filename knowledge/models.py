@@ -6,6 +6,7 @@ detaches it, so a search never sees half a document.
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from pgvector.django import HalfVectorField, SparseVectorField
@@ -189,6 +190,9 @@ class VectorStoreFile(TenantModel):
         File, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="attachments"
     )
     attributes = models.JSONField(default=dict, blank=True)
+    allowed_groups = ArrayField(
+        models.TextField(), null=True, blank=True, help_text="Who finds it; null: everybody. See `knowledge.access`."
+    )
     chunking = models.JSONField(help_text="{max_chunk_size_tokens, chunk_overlap_tokens}")
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     percent = models.PositiveSmallIntegerField(default=0)
@@ -220,6 +224,11 @@ class VectorStoreFile(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file"),
+            models.Index(
+                fields=["tenant", "store"],
+                name="knowledge_restricted_file",
+                condition=models.Q(allowed_groups__isnull=False),
+            ),
             models.Index(
                 fields=["tenant", "replaces"],
                 name="knowledge_store_file_versions",

@@ -36,5 +36,13 @@ def chunking_of(value: dict[str, Any] | None) -> ChunkingStrategy | None:
     return ChunkingStrategy(**value["static"]) if value and value["type"] == "static" else None
 
 
+class AllowedGroupsInput(serializers.ListField):
+    """The groups whose members find a file; null: every caller of the tenant; checked by `knowledge.access`."""
+
+    def __init__(self, **options: Any) -> None:
+        # Lengths and characters are the domain's to judge, so that every way in answers alike.
+        super().__init__(child=serializers.CharField(trim_whitespace=False, allow_blank=True), **options)
+
+
 class Filters(serializers.DictField):
     """A comparison `{type, key, value}` or a compound `{type: and | or, filters}`; checked by `knowledge.filters`."""

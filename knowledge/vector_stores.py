@@ -1,6 +1,6 @@
 """Vector stores: created, described, counted, deleted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,6 +47,7 @@ def create_store(
     file_ids: Sequence[UUID | None] = (),
     strategy: ChunkingStrategy | None = None,
     key_id: UUID | None = None,
+    sight: Collection[str] | None = None,
 ) -> VectorStore:
     """Create a store of the current tenant and attach files to it, all or nothing.
 
@@ -72,7 +73,7 @@ def create_store(
         store.refresh_from_db(fields=["created_at", "last_active_at"])
         if file_ids:
             wanted = [Wanted(file_id, strategy=strategy) for file_id in file_ids]
-            attach_all(store_id=store.id, wanted=wanted, by=by, key_id=key_id)
+            attach_all(store_id=store.id, wanted=wanted, by=by, key_id=key_id, sight=sight)
         record(by=by, action="vector_store.created", target=store, changes={"files": len(file_ids)})
     return store
 

@@ -121,6 +121,7 @@ class VectorStoresView(TenantAPIView):
         store = tasks.start_store(
             by=caller_of(request).actor,
             key_id=caller_of(request).key_id,
+            sight=caller_of(request).sight,
             name=values.get("name") or "",
             description=values.get("description") or "",
             metadata=values.get("metadata"),
@@ -256,6 +257,7 @@ class VectorStoreSearchView(TenantAPIView):
             filters=values.get("filters"),
             ranker=ranking.get("ranker", "auto"),
             score_threshold=ranking.get("score_threshold", 0.0),
+            groups=caller.groups,
         )
         return Response(
             {

@@ -17,14 +17,19 @@ from django_ratelimit.core import is_ratelimited
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.views import ChangeList
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminEmailInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminTextareaWidget,
+)
 
-from . import api_keys, members, registry
+from . import api_keys, members, registry, signing_secrets
 from .admin_base import ACCESS, PLATFORM, AtriumAdmin, TenantAdmin, TenantForm
 from .admin_scope import Visitor
 from .audit_trail import describe, name_actors
 from .errors import AtriumError
-from .models import ApiKey, AuditEvent, Membership, Role, Tenant, User
+from .ids import public_id
+from .models import ApiKey, AuditEvent, Membership, Role, SigningSecret, Tenant, User
 from .permissions import KEY_SCOPES
 from .scope import acting_for
 
@@ -124,6 +129,15 @@ class KeyForm(TenantForm):
     scopes = forms.MultipleChoiceField(
         choices=[(scope, scope) for scope in sorted(KEY_SCOPES)], widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
+    groups = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="One a line: the most it may find beside what is open to all. Empty: nothing, or what a token says.",
+    )
+
+    def clean_groups(self) -> list[str]:
+        """The lines."""
+        return [line.strip() for line in self.cleaned_data["groups"].splitlines() if line.strip()]
 
 
 @admin.register(ApiKey)
@@ -138,13 +152,14 @@ class ApiKeyAdmin(TenantAdmin):
     actions = ("revoke",)
     add_form = KeyForm
     add_fields = (
-        "name", "scopes", "expires_at", "requests_per_minute", "tokens_per_minute", "concurrent_calls",
+        "name", "scopes", "groups", "expires_at", "requests_per_minute", "tokens_per_minute", "concurrent_calls",
     )  # fmt: skip
     fields = (
-        "name", "shown_prefix", "state", "shown_scopes", "created_at", "last_used_at", "expires_at", "revoked_at",
+        "name", "shown_prefix", "state", "shown_scopes", "shown_groups", "created_at", "last_used_at", "expires_at",
+        "revoked_at",
         "requests_per_minute", "tokens_per_minute", "concurrent_calls",
     )  # fmt: skip
-    readonly_fields = ("shown_prefix", "state", "shown_scopes", "created_at", "last_used_at")
+    readonly_fields = ("shown_prefix", "state", "shown_scopes", "shown_groups", "created_at", "last_used_at")
 
     @display(description="Prefix")
     def shown_prefix(self, row: ApiKey) -> str:
@@ -153,6 +168,10 @@ class ApiKeyAdmin(TenantAdmin):
     @display(description="Scopes")
     def shown_scopes(self, row: ApiKey) -> str:
         return ", ".join(row.scopes)
+
+    @display(description="Groups")
+    def shown_groups(self, row: ApiKey) -> str:
+        return ", ".join(row.groups)
 
     @display(description="State", label={"active": "success", "expired": "warning", "revoked": "danger"})
     def state(self, row: ApiKey) -> str:
@@ -169,16 +188,8 @@ class ApiKeyAdmin(TenantAdmin):
         return row
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
-        """The one page that shows the key. No redirect: a message would keep the key in a cookie or the session."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Your new API key",
-            "opts": self.opts,
-            "row": obj,
-            "issued_key": request.issued_key,  # type: ignore[attr-defined]
-            "is_popup": IS_POPUP_VAR in request.POST,
-        }
-        return TemplateResponse(request, "admin/api_key_issued.html", context, headers={"Cache-Control": "no-store"})
+        """The one page that shows the key."""
+        return _shown_once(self, request, obj, "Your new API key")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """For the action."""
@@ -192,6 +203,68 @@ class ApiKeyAdmin(TenantAdmin):
             with acting_for(row.tenant_id):
                 api_keys.revoke(key_id=row.id, by=self._visitor(request).actor, now=now)
         self.message_user(request, f"Revoked: {', '.join(str(row) for row in rows)}. Calls with them now fail.")
+
+
+@admin.register(SigningSecret)
+class SigningSecretAdmin(TenantAdmin):
+    """Signing secrets of end-user tokens, which speak for every group: owners make and revoke them, admins look."""
+
+    group, icon, label, area = ACCESS, "signature", "Signing secrets", "settings"
+    offers = frozenset({"add"})
+    list_display = ("name", "kid", "state", "created_at", "expires_at")
+    search_fields = ("name",)
+    ordering = ("-created_at",)
+    actions = ("revoke",)
+    add_fields = ("name",)
+    fields = ("name", "kid", "state", "created_at", "expires_at", "revoked_at")
+    readonly_fields = ("kid", "state", "created_at", "expires_at", "revoked_at")
+
+    @display(description="kid")
+    def kid(self, row: SigningSecret) -> str:
+        return public_id(signing_secrets.PREFIX, row.id)
+
+    @display(description="State", label={"active": "success", "ended": "warning", "revoked": "danger"})
+    def state(self, row: SigningSecret) -> str:
+        if row.revoked_at:
+            return "revoked"
+        return "ended" if row.expires_at and row.expires_at <= datetime.now(UTC) else "active"
+
+    def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> SigningSecret:
+        """`signing_secrets.create_secret`; the secret itself stays on this request until its answer is made."""
+        row, request.issued_key = signing_secrets.create_secret(  # type: ignore[attr-defined]
+            name=form.cleaned_data["name"], by=self._visitor(request).actor, now=now
+        )
+        return row
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        """The one page that shows the secret, as for a key."""
+        return _shown_once(self, request, obj, "Your new signing secret")
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """For the action."""
+        return self.may(request, "change")
+
+    @admin.action(description="Revoke the selected secrets", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[SigningSecret]) -> None:
+        """`signing_secrets.revoke_secret` each."""
+        now, rows = datetime.now(UTC), list(queryset)
+        for row in rows:
+            with acting_for(row.tenant_id):
+                signing_secrets.revoke_secret(secret_id=row.id, by=self._visitor(request).actor, now=now)
+        self.message_user(request, f"Revoked: {', '.join(str(row) for row in rows)}. Tokens signed with them now fail.")
+
+
+def _shown_once(page: TenantAdmin, request: HttpRequest, row: Any, title: str) -> HttpResponse:
+    """A page with what was issued. No redirect: a message would keep it in a cookie or the session."""
+    context = {
+        **page.admin_site.each_context(request),
+        "title": title,
+        "opts": page.opts,
+        "row": row,
+        "issued_key": request.issued_key,  # type: ignore[attr-defined]
+        "is_popup": IS_POPUP_VAR in request.POST,
+    }
+    return TemplateResponse(request, "admin/api_key_issued.html", context, headers={"Cache-Control": "no-store"})
 
 
 class AuditChangeList(ChangeList):

@@ -9,6 +9,7 @@ import hmac
 import re
 import secrets
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -18,8 +19,9 @@ from django.conf import settings
 
 from .audit import Actor, record
 from .errors import AtriumError, InvalidRequest, NotFound, PermissionDenied
+from .groups import check_groups
 from .models import ApiKey, PlatformKey, Tenant
-from .permissions import KEY_SCOPES
+from .permissions import KEY_SCOPES, SPEAKS_FOR_ALL
 from .scope import as_staff, tenant_scope
 
 
@@ -58,7 +60,11 @@ class ParsedKey:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request. `tenant_id`, `key_id` and `scopes` decide all that follows; the limits are the key's own."""
+    """Who makes a request. `tenant_id`, `key_id` and `scopes` decide all that follows; the limits are the key's own.
+
+    `groups` are what it finds beside what is open to all. A `limited` caller (its key has groups, or it speaks for an
+    end user; see `tenants.end_users`) does not even learn of the rest.
+    """
 
     tenant_id: UUID
     key_id: UUID
@@ -70,6 +76,9 @@ class Caller:
     tokens_per_minute: int | None
     concurrent_calls: int | None
     expires_at: datetime | None
+    groups: frozenset[str] = frozenset()
+    limited: bool = False
+    end_user: str | None = None
 
     # What DRF and Django ask of a user.
     is_authenticated = True
@@ -79,6 +88,16 @@ class Caller:
     def actor(self) -> Actor:
         """This caller, for the audit log."""
         return Actor("api_key", str(self.key_id))
+
+    @property
+    def sight(self) -> frozenset[str] | None:
+        """The groups whose documents this caller may know of when it manages them; None: all documents."""
+        return self.groups if self.limited else None
+
+    @property
+    def identity(self) -> bytes:
+        """What, beside its key, decides what this caller is answered: its end user and groups. For fingerprints."""
+        return repr((self.limited, self.end_user, sorted(self.groups))).encode()
 
 
 def hash_secret(secret: str, *, key: bytes | None = None) -> str:
@@ -121,25 +140,33 @@ def issue(
     requests_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
     concurrent_calls: int | None = None,
-    grantable: frozenset[str] = KEY_SCOPES,
+    groups: Sequence[str] = (),
+    giver: Caller | None = None,
     now: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key for the current tenant; returns its row and the key itself, which exists nowhere else.
 
     Args:
-        grantable: what the one who asks may pass on; everything where missing.
+        groups: what the key may find beside what is open to all.
+        giver: the caller that asks, who passes on no more than it has. None: a person or the operator, who may all.
 
     Raises:
-        InvalidRequest: a scope that does not exist, none at all, or an end in the past (by `now`, where given).
-        PermissionDenied: a scope that is not grantable.
+        InvalidRequest: a scope that does not exist, none at all, or an end in the past (by `now`, where given); groups
+            that cannot be, or beside the scope that speaks for every group.
+        PermissionDenied: a scope or a group that is not the giver's to give.
     """
+    circles = check_groups(groups, param="groups")
     if not scopes:
         raise InvalidRequest("A key needs at least one scope.", param="scopes")
     if unknown := sorted(set(scopes) - KEY_SCOPES):
         known = ", ".join(sorted(KEY_SCOPES))
         raise InvalidRequest(f"Unknown scopes: {', '.join(unknown)}. Known: {known}.", param="scopes")
-    if beyond := sorted(set(scopes) - grantable):
-        raise PermissionDenied(f"A key may not grant scopes that it lacks itself: {', '.join(beyond)}.", param="scopes")
+    if circles and SPEAKS_FOR_ALL in scopes:
+        raise InvalidRequest(
+            f"A key with groups cannot have the scope {SPEAKS_FOR_ALL}, which speaks for every group.", param="groups"
+        )
+    if giver is not None:
+        _check_giver(giver, set(scopes), circles)
     if now is not None and expires_at is not None and expires_at <= now:
         raise InvalidRequest("Invalid 'expires_at': must be in the future.", param="expires_at")
     prefix, secret = secrets.token_hex(4), secrets.token_hex(20)
@@ -154,9 +181,24 @@ def issue(
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
             concurrent_calls=concurrent_calls,
+            groups=circles,
         )
-        record(by=by, action="api_key.issued", target=key, changes={"name": name, "scopes": key.scopes})
+        changes = {"name": name, "scopes": key.scopes, **({"groups": circles} if circles else {})}
+        record(by=by, action="api_key.issued", target=key, changes=changes)
     return key, format_key(tenant_id, prefix, secret)
+
+
+def _check_giver(giver: Caller, scopes: set[str], groups: list[str]) -> None:
+    """A limited caller's keys have groups, all of them its own; others give groups only if they may speak for all."""
+    if beyond := sorted(scopes - giver.scopes):
+        raise PermissionDenied(f"A key may not grant scopes that it lacks itself: {', '.join(beyond)}.", param="scopes")
+    if giver.limited and not groups:
+        raise PermissionDenied("A caller limited to groups can only make keys with some of its groups.", param="groups")
+    speaks_for_all = not giver.limited and SPEAKS_FOR_ALL in giver.scopes
+    if (foreign := sorted(set(groups) - giver.groups)) and not speaks_for_all:
+        raise PermissionDenied(
+            f"A key may not grant groups that it lacks itself: {', '.join(foreign)}.", param="groups"
+        )
 
 
 def revoke(*, key_id: UUID, by: Actor, now: datetime) -> ApiKey:
@@ -203,6 +245,8 @@ def verify(parsed: ParsedKey, *, now: datetime) -> Caller:
         tokens_per_minute=key.tokens_per_minute,
         concurrent_calls=key.concurrent_calls,
         expires_at=key.expires_at,
+        groups=frozenset(key.groups),
+        limited=bool(key.groups),
     )
 
 

@@ -15,6 +15,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from .api_keys import Caller, InvalidKey, note_use, parse_key, verify, verify_platform_key
+from .end_users import END_USER_HEADER, forget_secrets, with_end_user
 from .errors import PermissionDenied
 from .models import PlatformKey
 from .scope import acting_for, enter_tenant
@@ -74,20 +75,25 @@ def authenticate_key(text: str) -> Caller:
 
 
 def forget_verified_keys() -> None:
-    """Drop what this process remembers; the process that revokes a key refuses it at once."""
+    """Drop what this process remembers; the process that revokes a key or a signing secret refuses it at once."""
     _verified.clear()
+    forget_secrets()
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """DRF authentication by API key; sets the current tenant for the rest of the request."""
+    """DRF authentication by API key, and by an end-user token where there is one; sets the request's current tenant."""
 
     def authenticate(self, request: Request) -> tuple[Caller, str]:
         """(caller, key prefix).
 
         Raises:
             InvalidKey: no key or a bad one (401).
+            InvalidEndUserToken: a bad token beside it (401).
         """
         caller = authenticate_key(bearer(request.headers.get("Authorization")))
+        token = request.headers.get(END_USER_HEADER)
+        if token is not None:
+            caller = with_end_user(caller, token, now=datetime.now(UTC))
         enter_tenant(caller.tenant_id)
         return caller, caller.key_prefix
 

@@ -43,7 +43,7 @@ class StillInFlight(AtriumError):
 
 
 def fingerprint(*parts: bytes) -> str:
-    """What makes two requests the same: method, path and body, hashed (64 hex digits)."""
+    """What makes two requests the same: method, path, for whom, and body, hashed (64 hex digits)."""
     return sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -92,9 +92,10 @@ def idempotent(*, secret_fields: tuple[str, ...] = ()) -> Callable[[Callable[...
                 return create(self, request, *args, **kwargs)
             key = check_key(request.headers["Idempotency-Key"])
             caller = str(caller_of(request).key_id)
+            identity = caller_of(request).identity
             # The standard library's: it takes every value that JSON can carry, integers beyond 64 bits included.
             body = json.dumps(request.data, sort_keys=True).encode()
-            mark = fingerprint(str(request.method).encode(), request.path.encode(), body)
+            mark = fingerprint(str(request.method).encode(), request.path.encode(), identity, body)
             with tenant_scope() as tenant_id:
                 record = find(caller=caller, key=key, fingerprint=mark)
                 if record is not None:

@@ -39,6 +39,12 @@ class KeyRequest(serializers.Serializer):
     requests_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=_LARGEST)
     tokens_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=_LARGEST)
     concurrent_calls = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=_LARGEST)
+    groups = serializers.ListField(
+        child=serializers.CharField(max_length=128, trim_whitespace=False),
+        required=False,
+        max_length=100,
+        help_text="What the key finds beside what is open to all, and the most that an end-user token can reach with it.",
+    )
 
 
 class KeyObject(serializers.Serializer):
@@ -56,6 +62,7 @@ class KeyObject(serializers.Serializer):
     requests_per_minute = serializers.IntegerField(allow_null=True)
     tokens_per_minute = serializers.IntegerField(allow_null=True)
     concurrent_calls = serializers.IntegerField(allow_null=True)
+    groups = serializers.ListField(child=serializers.CharField())
 
 
 class NewKeyObject(KeyObject):
@@ -87,7 +94,7 @@ class KeysView(TenantAPIView):
     @extend_schema(operation_id="create_api_key", request=KeyRequest, responses={201: NewKeyObject})
     @idempotent(secret_fields=("value",))
     def post(self, request: Request) -> Response:
-        """Make a key with some of the caller's own scopes; its value is in this answer and nowhere else."""
+        """Make a key with some of the caller's own scopes and groups; its value is in this answer and nowhere else."""
         asked = KeyRequest(data=request.data)
         asked.is_valid(raise_exception=True)
         wanted = dict(asked.validated_data)
@@ -97,7 +104,7 @@ class KeysView(TenantAPIView):
             **wanted,
             expires_at=None if ends is None else datetime.fromtimestamp(ends, UTC),
             by=caller.actor,
-            grantable=caller.scopes,
+            giver=caller,
             now=datetime.now(UTC),
         )
         with tenant_scope():
@@ -153,4 +160,5 @@ def _shape(key: ApiKey) -> dict[str, Any]:
         "requests_per_minute": key.requests_per_minute,
         "tokens_per_minute": key.tokens_per_minute,
         "concurrent_calls": key.concurrent_calls,
+        "groups": key.groups,
     }

@@ -6,6 +6,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 
+from .encryption import EncryptedTextField
 from .ids import uuid7
 from .managers import TenantModel
 from .row_security import TenantOwned
@@ -87,6 +88,13 @@ class ApiKey(TenantModel):
     prefix = models.CharField(max_length=16, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
     scopes = ArrayField(models.CharField(max_length=40))
+    groups = ArrayField(
+        models.CharField(max_length=128),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="The most it may find beside what is open to all. Empty: nothing, or what an end-user token says.",
+    )
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
     concurrent_calls = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
@@ -101,10 +109,31 @@ class ApiKey(TenantModel):
         constraints = [
             TenantOwned(name="tenants_apikey_owned"),
             models.UniqueConstraint(fields=["tenant", "prefix"], name="tenants_apikey_prefix"),
+            # Who makes signing secrets speaks for every group.
+            models.CheckConstraint(
+                condition=models.Q(groups=[]) | ~models.Q(scopes__contains=["end_users.write"]),
+                name="tenants_apikey_groups",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class SigningSecret(TenantModel):
+    """What a tenant's backend signs its end-user tokens with; see `tenants.signing_secrets`."""
+
+    name = models.CharField(max_length=100)
+    secret = EncryptedTextField(editable=False)
+    expires_at = models.DateTimeField(null=True, editable=False, help_text="Set when it is rotated: the overlap's end.")
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [TenantOwned(name="tenants_signingsecret_owned")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class PlatformKey(models.Model):

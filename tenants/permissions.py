@@ -1,5 +1,8 @@
 """Who may do what: the scopes of keys and the permissions of roles, as one table each."""
 
+#: Signing secrets of end-user tokens: who makes them speaks for every group.
+SPEAKS_FOR_ALL = "end_users.write"
+
 #: What an API key may be allowed. `*` in a request for a new key is not a thing: a key names what it needs.
 KEY_SCOPES = frozenset(
     {
@@ -10,6 +13,7 @@ KEY_SCOPES = frozenset(
         "vector_stores.write",
         "usage.read",  # finance: usage and costs
         "keys.write",  # issue, list and revoke keys
+        SPEAKS_FOR_ALL,
         "budgets.read",
         "budgets.write",
     }

@@ -2,11 +2,14 @@
 
 from django.urls import path
 
-from . import keys_api, platform_api
+from . import keys_api, platform_api, signing_secrets_api
 
 urlpatterns = [
     path("api_keys", keys_api.KeysView.as_view()),
     path("api_keys/<str:key_id>", keys_api.KeyView.as_view()),
+    path("signing_secrets", signing_secrets_api.SigningSecretsView.as_view()),
+    path("signing_secrets/<str:secret_id>", signing_secrets_api.SigningSecretView.as_view()),
+    path("signing_secrets/<str:secret_id>/rotate", signing_secrets_api.SigningSecretRotationView.as_view()),
     path("platform/tenants", platform_api.TenantsView.as_view()),
     path("platform/tenants/<str:tenant_id>", platform_api.TenantView.as_view()),
     path("platform/tenants/<str:tenant_id>/suspend", platform_api.SuspendView.as_view()),

@@ -1,7 +1,8 @@
-"""Which files of the asked stores may answer: those whose attributes match the filters."""
+"""Which files of the asked stores may answer: those that the caller may find and whose attributes match the filters."""
 
 from uuid import UUID
 
+from ..access import ALLOWED
 from ..filters import Fragment, compile_filter
 from .questions import Question
 
@@ -18,7 +19,13 @@ def matching(question: Question, tenant_id: UUID) -> Fragment | None:
     Raises:
         InvalidFilter: see `filters`.
     """
-    if not question.filters:
+    parts: list[Fragment] = []
+    if question.restricted:
+        parts.append((ALLOWED, [question.groups]))
+    if question.filters:
+        parts.append(compile_filter(question.filters, column="f.attributes"))
+    if not parts:
         return None
-    condition, values = compile_filter(question.filters, column="f.attributes")
+    condition = " AND ".join(sql for sql, _ in parts)
+    values = [value for _, parameters in parts for value in parameters]
     return _MATCHING.format(condition=condition), [tenant_id, question.store_ids, *values]

@@ -1,6 +1,6 @@
 """A search that somebody pays for: the tokens of its wordings are held, used and charged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -26,11 +26,13 @@ def metered_search(
     filters: Mapping[str, Any] | None = None,
     ranker: str = "auto",
     score_threshold: float = 0.0,
+    groups: Collection[str] = (),
 ) -> SearchResult:
     """`search`, paid by `payer`; raises as it does, and where a budget does not allow it."""
     question = prepare(
-        store_ids=store_ids, query=query, limit=limit, filters=filters, ranker=ranker, score_threshold=score_threshold
-    )
+        store_ids=store_ids, query=query, limit=limit, filters=filters, ranker=ranker, score_threshold=score_threshold,
+        groups=groups,
+    )  # fmt: skip
     if not question.tokens:
         return answer(question)
     hold = hold_tokens(

@@ -1,16 +1,18 @@
 """A search, checked before anything is spent on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
+
 from tenants.errors import InvalidRequest, NotFound
 from tenants.scope import tenant_scope
 
 from ..attributes import storable
-from ..models import VectorStore
+from ..models import VectorStore, VectorStoreFile
 from ..ports import Embedder, SpaceChanged, embedder_for
 from ..vector_stores import expires_at
 
@@ -35,6 +37,9 @@ class Question:
     ranker: str
     score_threshold: float
     filters: Mapping[str, Any] | None
+    groups: list[str]
+    #: Whether any file of the stores is kept to groups. Most stores have none, and pay nothing for those that do.
+    restricted: bool
 
 
 def prepare(
@@ -45,11 +50,12 @@ def prepare(
     filters: Mapping[str, Any] | None = None,
     ranker: str = "auto",
     score_threshold: float = 0.0,
+    groups: Collection[str] = (),
 ) -> Question:
     """Check a search and count the tokens it will embed; raises as `search`."""
     wordings = [query] if isinstance(query, str) else list(query)
     _check(wordings, limit, ranker, score_threshold)
-    stores = _stores(store_ids)
+    stores, restricted = _stores(store_ids)
     if len({store.space_id for store in stores}) > 1:
         raise InvalidRequest(
             "These vector stores have different embedding models. Search them one at a time.", param="vector_store_ids"
@@ -67,6 +73,8 @@ def prepare(
         ranker=ranker,
         score_threshold=score_threshold,
         filters=filters,
+        groups=sorted(groups),
+        restricted=restricted,
     )
 
 
@@ -84,19 +92,22 @@ def _check(wordings: list[str], limit: int, ranker: str, score_threshold: float)
         raise InvalidRequest("Invalid 'score_threshold': must be from 0 to 1.", param="ranking_options.score_threshold")
 
 
-def _stores(store_ids: Sequence[UUID]) -> list[VectorStore]:
-    """The stores that are asked, in use from now on.
+def _stores(store_ids: Sequence[UUID]) -> tuple[list[VectorStore], bool]:
+    """The stores that are asked, in use from now on, and whether any of their files is kept to groups.
 
     Raises:
         NotFound: one is missing, expired, or another tenant's.
     """
     wanted, now = set(store_ids), datetime.now(UTC)
     with tenant_scope():
-        stores = list(VectorStore.objects.filter(id__in=wanted).select_related("space"))
-        living = [store for store in stores if (until := expires_at(store)) is None or until > now]
+        kept = VectorStoreFile.objects.filter(store=OuterRef("pk"), allowed_groups__isnull=False)
+        stores = list(
+            VectorStore.objects.filter(id__in=wanted).select_related("space").annotate(restricted=Exists(kept))
+        )
+        living: list[VectorStore] = [store for store in stores if (until := expires_at(store)) is None or until > now]
         if not wanted or len(living) != len(wanted):
             raise NotFound("No such VectorStore object.", param="vector_store_id")
         idle = [store.id for store in living if store.expires_after_days and store.last_active_at < now - _ACTIVE_EVERY]
         if idle:
             VectorStore.objects.filter(id__in=idle).update(last_active_at=now)
-    return living
+    return living, any(store.restricted for store in stores)

@@ -1,7 +1,7 @@
 """A search from query to passages: one statement makes the lists, fuses them and reads the passages."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from django.db import connection
 
 from tenants.scope import tenant_scope
 
+from ..access import ALLOWED
 from ..filters import Fragment
 from .dense import dense_list
 from .fusion import fused
@@ -24,6 +25,7 @@ SELECT f.file_id, file.filename, f.id, c.id, c.text, best.score::float8, c.page,
   JOIN knowledge_chunk c ON c.tenant_id = %s AND c.id = best.chunk_id
   JOIN knowledge_vectorstorefile f ON f.tenant_id = %s AND f.id = c.store_file_id
   JOIN knowledge_file file ON file.tenant_id = %s AND file.id = f.file_id
+ WHERE {allowed}
  ORDER BY best.score DESC, best.chunk_id"""
 
 
@@ -35,6 +37,7 @@ def search(
     filters: Mapping[str, Any] | None = None,
     ranker: str = "auto",
     score_threshold: float = 0.0,
+    groups: Collection[str] = (),
 ) -> SearchResult:
     """The passages of the current tenant's stores that answer `query`, best first; the caller meters the tokens.
 
@@ -42,6 +45,7 @@ def search(
         query: one wording, or several of the same question.
         filters: OpenAI's comparison and compound filters on the files' attributes.
         ranker: one of `HYBRID`, `dense` or `lexical`.
+        groups: the caller's; files that are kept to other groups do not take part (see `access`).
 
     Raises:
         NotFound: a store that this tenant does not have.
@@ -56,6 +60,7 @@ def search(
             filters=filters,
             ranker=ranker,
             score_threshold=score_threshold,
+            groups=groups,
         )
     )
 
@@ -86,8 +91,9 @@ def _statement(question: Question, tenant_id: UUID, vectors: np.ndarray) -> Frag
             lists.append(f"dense_{number}")
     parts = [sql for sql, _ in tables] + [fused(lists, by_rank=question.ranker in HYBRID)]
     parameters = [parameter for _, values in tables for parameter in values]
-    parameters += [question.score_threshold, question.limit, tenant_id, tenant_id, tenant_id]
-    return f"WITH {','.join(parts)}{_PASSAGES}", parameters
+    parameters += [question.score_threshold, question.limit, tenant_id, tenant_id, tenant_id, question.groups]
+    # The groups once more, in this statement's own view: a file may have become restricted since the question was checked.
+    return f"WITH {','.join(parts)}{_PASSAGES.format(allowed=ALLOWED)}", parameters
 
 
 def _passage(row: Sequence[Any]) -> Passage:

@@ -16,7 +16,7 @@ from knowledge.models import File, Space, VectorStore, VectorStoreFile
 from tenants.audit import COMMAND_LINE, record
 from tenants.ids import uuid7
 from tenants.managers import TenantModel
-from tenants.models import ApiKey, AuditEvent, Membership, Tenant, User
+from tenants.models import ApiKey, AuditEvent, Membership, SigningSecret, Tenant, User
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
 from tests.tenants.admin_desk import desk, plain_static_files, seat
@@ -26,9 +26,10 @@ __all__ = ["plain_static_files"]
 #: Stands in every name that acme's objects have: no answer to globex may hold it.
 MARK = "acmemark"
 PAGES = [
-    VectorStore, File, VectorStoreFile, ApiKey, Membership, AuditEvent, Tenant, Budget, UsageRecord, Generation, Grant,
+    VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, Membership, AuditEvent, Tenant, Budget, UsageRecord,
+    Generation, Grant,
 ]  # fmt: skip
-ACTIONS = {ApiKey: "revoke", Tenant: "suspend"}
+ACTIONS = {ApiKey: "revoke", SigningSecret: "revoke", Tenant: "suspend"}
 
 
 def test_every_tenant_page_is_walked():
@@ -67,8 +68,20 @@ def theirs(acme: Member) -> dict[type, Any]:
         call = Generation.objects.create(
             **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
         )
+        secret = SigningSecret.objects.create(**own, name=MARK, secret="not a secret")
         event = record(by=COMMAND_LINE, action=MARK, target=store)
-        rows = [store, file, document, budget, usage, call, event, ApiKey.objects.get(), Membership.objects.get()]
+        rows = [
+            store,
+            file,
+            document,
+            secret,
+            budget,
+            usage,
+            call,
+            event,
+            ApiKey.objects.get(),
+            Membership.objects.get(),
+        ]
         return {type(row): row for row in [*rows, Tenant.objects.get(), Grant.objects.first()]}
 
 

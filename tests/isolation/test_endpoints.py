@@ -10,6 +10,7 @@ import re
 from asyncio import to_thread
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
 from tenants.permissions import KEY_SCOPES
 from tenants.scope import acting_for
+from tenants.signing_secrets import create_secret
 from tests.conftest import Member
 from tests.tenants.admin_desk import plain_static_files
 from tests.tenants.committed import _django_db_helper, committed
@@ -58,6 +60,7 @@ FILE, FILES = "v1/files/<str:file_id>", "v1/files"
 STORE, STORES = "v1/vector_stores/<str:store_id>", "v1/vector_stores"
 BATCHES = f"{STORE}/file_batches"
 READ, WRITE = "vector_stores.read", "vector_stores.write"
+SECRET, SECRETS = "v1/signing_secrets/<str:secret_id>", "v1/signing_secrets"
 USAGE = "v1/organization/usage"
 MESSAGES = [{"role": "user", "content": "What is kept?"}]
 
@@ -66,6 +69,11 @@ DOORS = [
     Door("POST", "v1/api_keys", "keys.write", {"name": "n", "scopes": ["inference"]}),
     Door("GET", "v1/api_keys/<str:key_id>", "keys.write"),
     Door("DELETE", "v1/api_keys/<str:key_id>", "keys.write"),
+    Door("GET", SECRETS, "end_users.write"),
+    Door("POST", SECRETS, "end_users.write", {"name": "n"}),
+    Door("GET", SECRET, "end_users.write"),
+    Door("DELETE", SECRET, "end_users.write"),
+    Door("POST", f"{SECRET}/rotate", "end_users.write"),
     Door("GET", "v1/budgets", "budgets.read"),
     Door("POST", "v1/budgets", "budgets.write", {"name": "b", "limit": "5", "api_key_id": "{key}"}),
     Door("GET", f"{USAGE}/completions", "usage.read"),
@@ -179,15 +187,19 @@ def theirs(acme: Member) -> dict[str, str]:
     batch = acme.client.post(batches, {"file_ids": [file]}, format="json").json()["id"]
     with acting_for(acme.tenant.id):
         key, _ = issue(name="acmemark", scopes=["inference"], by=COMMAND_LINE)
+        secret, _ = create_secret(name="acmemark", by=COMMAND_LINE, now=datetime.now(UTC))
     share_a_model(acme)
     tenant = public_id("tenant_", acme.tenant.id)
     key_id = public_id("key_", key.id)
-    return {"file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant}
+    return {
+        "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
+        "secret": public_id("esk_", secret.id),
+    }  # fmt: skip
 
 
 NOBODYS = {
     "file": f"file-{MISSING}", "store": f"vs_{MISSING}", "batch": f"vsfb_{MISSING}", "key": f"key_{MISSING}",
-    "model": "nobodys", "tenant": f"tenant_{MISSING}",
+    "model": "nobodys", "tenant": f"tenant_{MISSING}", "secret": f"esk_{MISSING}",
 }  # fmt: skip
 
 
@@ -260,6 +272,7 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
         f"/v1/files/{theirs['file']}",
         f"/v1/vector_stores/{theirs['store']}",
         f"/v1/api_keys/{theirs['key']}",
+        f"/v1/signing_secrets/{theirs['secret']}",
         "/v1/budgets",
     ]
     before = [acme.client.get(url).json() for url in urls]

@@ -207,7 +207,7 @@ def test_several_stores_are_searched_together(crafts):
 
 def test_an_updated_attribute_counts_at_once(crafts):
     [best, *_] = search(store_ids=[crafts.id], query="anvil").passages
-    attachments.set_attributes(store_id=crafts.id, file_id=best.file_id, attributes={"year": 1}, by=COMMAND_LINE)
+    attachments.describe(store_id=crafts.id, file_id=best.file_id, attributes={"year": 1}, by=COMMAND_LINE)
     assert names(crafts, filters={"type": "eq", "key": "year", "value": 1}) == ["forge"]
 
 

@@ -4,15 +4,18 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from django.db import IntegrityError
 from openai.types.admin.organization import AdminAPIKey
 
 from tenants.api_keys import InvalidKey, format_key, hash_secret, issue, parse_key, revoke, secret_matches
 from tenants.audit import COMMAND_LINE
-from tenants.errors import InvalidRequest, NotFound, PermissionDenied
+from tenants.authentication import authenticate_key, forget_verified_keys
+from tenants.errors import InvalidRequest, NotFound
 from tenants.ids import public_id, uuid7
 from tenants.models import ApiKey, AuditEvent
 from tenants.scope import acting_for, tenant_scope
 from tenants.throttling import KEYS
+from tests.conftest import Member
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -71,7 +74,6 @@ def test_hash_keys_rotate(settings):
     [
         ({"scopes": ["root"]}, InvalidRequest, "scopes"),
         ({"scopes": []}, InvalidRequest, "scopes"),
-        ({"scopes": ["inference"], "grantable": frozenset({"usage.read"})}, PermissionDenied, "scopes"),
         ({"scopes": ["inference"], "expires_at": NOW, "now": NOW}, InvalidRequest, "expires_at"),
     ],
 )
@@ -202,3 +204,59 @@ def test_a_runaway_script_is_stopped_from_making_keys(acme, globex):
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert acme.client.get("/v1/api_keys").status_code == 200
     assert globex.client.post("/v1/api_keys", {"name": "n", "scopes": ["inference"]}).status_code == 201
+
+
+def key_with(member, **options):
+    """A REST client whose key has these scopes and groups."""
+    with acting_for(member.tenant.id):
+        _, key = issue(name="n", by=COMMAND_LINE, **options)
+    return Member(member.tenant, key).client
+
+
+def test_a_key_gives_no_group_that_it_lacks(acme):
+    """Who asks, for which groups, and what comes of it."""
+    capped = {"scopes": ["keys.write", "inference"], "groups": ["sales", "support"]}
+    plain = {"scopes": ["keys.write", "inference"]}
+    speaker = {"scopes": ["keys.write", "inference", "end_users.write"]}
+    for giver, groups, expected in [
+        (capped, ["sales"], 201),
+        (capped, ["sales", "support"], 201),
+        (capped, ["sales", "board"], 403),
+        (capped, ["Sales"], 403),
+        (capped, [], 403),  # would find less itself, but could speak for any reader
+        (plain, [], 201),
+        (plain, ["sales"], 403),
+        (speaker, ["board"], 201),  # it may sign for the board anyway
+        (speaker, [], 201),
+    ]:  # fmt: skip
+        answer = key_with(acme, **giver).post("/v1/api_keys", {"name": "n", "scopes": ["inference"], "groups": groups})
+        assert answer.status_code == expected, (giver, groups)
+        body = answer.json()
+        assert body["groups"] == groups if expected == 201 else body["error"]["param"] == "groups"
+
+
+@pytest.mark.parametrize(
+    "groups",
+    ["board", [None], [""], [" board"], ["a\0"], ["x" * 129], [f"g{number}" for number in range(101)], {"a": 1}],
+)
+def test_groups_that_cannot_be_are_400(acme, groups):
+    answer = acme.client.post("/v1/api_keys", {"name": "n", "scopes": ["inference"], "groups": groups})
+    assert answer.status_code == 400
+
+
+def test_no_key_is_limited_and_speaks_for_all(acme):
+    with acting_for(acme.tenant.id), pytest.raises(InvalidRequest):
+        issue(name="n", scopes=["end_users.write"], groups=["board"], by=COMMAND_LINE)
+    # The database's own word, past the domain.
+    with acting_for(acme.tenant.id), pytest.raises(IntegrityError), tenant_scope():
+        ApiKey.objects.filter(scopes__contains=["end_users.write"]).update(groups=["board"])
+
+
+def test_a_keys_groups_are_followed_like_its_scopes(acme):
+    with acting_for(acme.tenant.id):
+        row, key = issue(name="n", scopes=["inference"], groups=["board"], by=COMMAND_LINE)
+    assert authenticate_key(key).groups == {"board"}
+    with acting_for(acme.tenant.id), tenant_scope():
+        ApiKey.objects.filter(id=row.id).update(groups=["sales"])
+    forget_verified_keys()  # as API_KEY_CACHE_SECONDS do
+    assert authenticate_key(key).groups == {"sales"}
