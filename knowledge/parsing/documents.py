@@ -21,17 +21,23 @@ class ParserUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost. Bytes and seconds; `memory_bytes` is address space, so resident memory stays below it.
+    """What one file may cost. Bytes and seconds.
 
-    Recognising the text of a scan is slow honest work: every such page adds `seconds_per_scan` to `seconds`.
+    `memory_bytes` is the address space of each process; some 150 MiB of it are libraries of which little is ever
+    touched, so that resident memory stays below 512 MiB.
+
+    `seconds` is for reading. Recognising text in an image is slow, honest work and has a budget of its own: one image
+    or page may take `seconds_per_scan`, all of them in one call `scan_seconds`.
     """
 
     file_bytes: int = 64 * 2**20
     unpacked_bytes: int = 256 * 2**20
-    memory_bytes: int = 512 * 2**20
+    memory_bytes: int = 640 * 2**20
     seconds: float = 8.0
     seconds_per_scan: float = 30.0
+    scan_seconds: float = 900.0
     text_characters: int = 20_000_000
+    pages: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,9 @@ class PageSpan:
 class ParsedDocument:
     """`text` is Markdown, except for plain text; `pages` is empty for formats without pages; no NUL in `text`.
 
-    `ocr_pages` counts the pages whose text was recognised in an image. `warnings` are sentences for the uploader on
-    what could not be read: a page, an attachment, a member of an archive.
+    A row of a table is a line that names each value's column: "Ship: Anna; Berth: 4". `ocr_pages` counts the pages and
+    images whose text was recognised. `warnings` are sentences for the uploader on what could not be read: a page, an
+    attachment, a member of an archive.
     """
 
     text: str
@@ -63,7 +70,8 @@ class ParsedDocument:
 class Inspection:
     """What a look at the file tells: `pages` is None for formats that are not read by page (`parse` reads those).
 
-    `scanned` are the numbers (from 1) of pages without a usable text layer; None: not looked at.
+    `scanned` are the numbers (from 1) of the pages whose text must be recognised, seconds each; None: unknown, because
+    looking would have taken too long.
     """
 
     mime_type: str

@@ -25,7 +25,7 @@ class _ForkServer:
                 [sys.executable, "-m", "knowledge.parsing.child", str(theirs.fileno())],
                 cwd=Path(__file__).parents[2],
                 # Nothing of our environment: it holds secrets. Two arenas keep threads from reserving address space.
-                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2"},
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2", "OMP_THREAD_LIMIT": "1"},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

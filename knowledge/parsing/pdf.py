@@ -1,45 +1,132 @@
-"""PDF by pages, with pdfium; only the parser's child may call this."""
+"""PDF by pages: pdfium counts, looks and renders, xberg reads; in a step only (see `steps`)."""
 
 import io
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import pairwise
+from typing import Any
 
 import pypdfium2
+from PIL import Image
+from pypdfium2 import raw
 
-from . import file_types
+from . import failures, file_types, office
 from .documents import INVALID_FILE, UnreadableFile
+from .tables import spell_tables
+
+_DOTS_PER_INCH = 300
+_MOST_PIXELS = 20_000_000
+_FEW_LETTERS = 50  # a scanner's stamp or a page number, not a page of text
+_LARGE_IMAGE = 0.3  # of the page
+_MANY_PATHS = 100  # letters drawn as outlines
+_SAMPLE_CHARACTERS = 4000
+_UNMAPPED = re.compile("[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f]")
+_BULLET = re.compile(r"(?<!\S)[\ue000-\uf8ff](?=\s)")
+_WORD = re.compile(r"[^\W\d_]+")
 
 
-def check_complete(data: bytes) -> None:
-    """Raise UnreadableFile for a file that was cut off: a parser would mend it and silently lose the rest."""
+def survey(data: bytes, first: int, last: int | None, seconds: float | None = None) -> dict[str, Any]:
+    """{"title", "pages": how many, "scanned": numbers of those from `first` to `last` without a usable text layer}.
+
+    `scanned` is None where looking took longer than `seconds`.
+    """
+    deadline = time.monotonic() + (seconds or float("inf"))
+    with _opened(data) as document:
+        scanned = []
+        for number in range(first, min(last or len(document), len(document)) + 1):
+            if _is_scanned(document, number):
+                scanned.append(number)
+            if time.monotonic() > deadline:
+                break
+        told = scanned if time.monotonic() <= deadline else None
+        return {"title": document.get_metadata_value("Title"), "pages": len(document), "scanned": told}
+
+
+def read(data: bytes, first: int, last: int | None) -> list[tuple[int, str]]:
+    """(number, Markdown) of the pages `first` to `last` (None: to the end), as far as they have a text layer."""
+    with _opened(data) as document:
+        count = len(document)
+        part = data if first == 1 and last in (None, count) else _part(document, first, last or count)
+        pages = {
+            page.page_number + first - 1: page.content for page in office.extract(part, file_types.PDF).pages or []
+        }
+        return [
+            (number, _mended(pages.get(number, ""), document, number)) for number in range(first, (last or count) + 1)
+        ]
+
+
+def render(data: bytes, number: int) -> Image.Image:
+    """Page `number` in shades of grey at 300 dots per inch, a huge one coarser."""
+    with _opened(data) as document:
+        with closing(document[number - 1]) as page:
+            width, height = page.get_size()
+            scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(1.0, width * height)) ** 0.5)
+            return page.render(scale=scale, grayscale=True).to_pil().convert("L")
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
     if b"%%EOF" not in data[-4096:]:
-        raise file_types.corrupt()
+        raise failures.corrupt()  # cut off: a parser would mend it and silently lose the rest
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        raise failures.encrypted() if b"/Encrypt" in data else failures.corrupt() from error
+    with document:
+        if not len(document):
+            raise failures.corrupt()
+        yield document
 
 
-def count_pages(data: bytes) -> int:
-    """How many pages there are."""
-    with _opened(data) as document:
-        return len(document)
-
-
-def extract_pages(data: bytes, first: int, last: int) -> bytes:
-    """A PDF of the pages `first` to `last` (from 1, both included) alone."""
-    with _opened(data) as document:
-        if not 1 <= first <= last <= len(document):
-            raise UnreadableFile(INVALID_FILE, f"The file has {len(document)} pages, not {first} to {last}.")
-        part = pypdfium2.PdfDocument.new()
+def _part(document: pypdfium2.PdfDocument, first: int, last: int) -> bytes:
+    if not 1 <= first <= last <= len(document):
+        raise UnreadableFile(INVALID_FILE, f"The file has {len(document)} pages, not {first} to {last}.")
+    with pypdfium2.PdfDocument.new() as part:
         part.import_pages(document, list(range(first - 1, last)))
         written = io.BytesIO()
         part.save(written)
         return written.getvalue()
 
 
-@contextmanager
-def _opened(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
-    check_complete(data)
+def _is_scanned(document: pypdfium2.PdfDocument, number: int) -> bool:
+    """Whether the page shows more than its text layer says."""
     try:
-        document = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as error:
-        raise file_types.encrypted() if b"/Encrypt" in data else file_types.corrupt() from error
-    with document:
-        yield document
+        with closing(document[number - 1]) as page:
+            text = _text(page, _SAMPLE_CHARACTERS)
+            letters = sum(map(str.isalnum, text))
+            if 2 * len(_UNMAPPED.findall(text)) > letters > 0:
+                return True
+            return letters < _FEW_LETTERS and _is_picture(page, letters)
+    except pypdfium2.PdfiumError:
+        return False  # a page that cannot be loaded cannot be rendered either
+
+
+def _is_picture(page: pypdfium2.PdfPage, letters: int) -> bool:
+    width, height = page.get_size()
+    covered, paths = 0.0, 0
+    for found in page.get_objects(max_depth=3):
+        if found.type == raw.FPDF_PAGEOBJ_IMAGE:
+            left, bottom, right, top = found.get_bounds()
+            covered += (right - left) * (top - bottom)
+        paths += found.type == raw.FPDF_PAGEOBJ_PATH
+        if covered > _LARGE_IMAGE * width * height or (not letters and (covered or paths > _MANY_PATHS)):
+            return True
+    return False
+
+
+def _text(page: pypdfium2.PdfPage, most: int = -1) -> str:
+    with closing(page.get_textpage()) as text:
+        count = text.count_chars()
+        return text.get_text_range(0, min(count, most) if most >= 0 else count) if count else ""
+
+
+def _mended(markdown: str, document: pypdfium2.PdfDocument, number: int) -> str:
+    """The page's tables spelled, bullets of symbol fonts as bullets, and words apart that xberg ran together."""
+    text = _BULLET.sub("•", spell_tables(markdown))
+    with closing(document[number - 1]) as page:
+        words = _WORD.findall(_text(page))
+    known = set(words)
+    pairs = {left + right: f"{left} {right}" for left, right in pairwise(words)}
+    return _WORD.sub(lambda word: word[0] if word[0] in known else pairs.get(word[0], word[0]), text)

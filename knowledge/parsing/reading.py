@@ -6,19 +6,16 @@ that fails for a reason of the file raises UnreadableFile and may not.
 
 import contextlib
 import json
-import signal
 import socket
 import time
+from dataclasses import asdict
 from typing import Any
 
+from . import failures
 from .documents import INVALID_FILE, Inspection, Limits, PageSpan, ParsedDocument, ParserUnavailable, UnreadableFile
 from .fork_server import current_server
 
-_TOO_MUCH_MEMORY = "Reading the file takes more memory than one file may use. Split it and upload the parts."
-_TOO_SLOW = "Reading the file takes too long. Split it and upload the parts."
 _GRACE_SECONDS = 2.0  # for the start of the server and the transfer, on top of the child's own limit
-_OUT_OF_TIME = {-signal.SIGALRM, -signal.SIGXCPU, -signal.SIGKILL}
-_OUT_OF_MEMORY = -signal.SIGABRT  # Rust aborts when an allocation is refused
 
 
 def parse(data: bytes, filename: str, limits: Limits | None = None) -> ParsedDocument:
@@ -47,15 +44,14 @@ def inspect(data: bytes, filename: str, limits: Limits | None = None) -> Inspect
 
 def _document(answer: dict[str, Any], limits: Limits) -> ParsedDocument:
     if len(answer["text"]) > limits.text_characters:
-        raise UnreadableFile(
-            INVALID_FILE, f"The file holds {len(answer['text']):,} characters; the limit is {limits.text_characters:,}."
-        )
+        raise failures.too_long(limits.text_characters)
     return ParsedDocument(
-        # Postgres refuses NUL; a space in its place keeps every offset.
-        text=answer["text"].replace("\x00", " "),
+        text=answer["text"],
         pages=tuple(PageSpan(*span) for span in answer["pages"]),
-        title=(answer["title"] or "").replace("\x00", " ").strip() or None,
+        title=answer["title"],
         mime_type=answer["mime_type"],
+        ocr_pages=answer["ocr_pages"],
+        warnings=tuple(answer["warnings"]),
     )
 
 
@@ -71,13 +67,10 @@ def _ask(task: str, data: bytes, filename: str, limits: Limits, **details: int) 
         "task": task,
         "filename": filename,
         "size": len(data),
-        "memory_bytes": limits.memory_bytes,
-        "seconds": limits.seconds,
-        "unpacked_bytes": limits.unpacked_bytes,
-        "memory_message": _TOO_MUCH_MEMORY,
+        **asdict(limits),
         **details,
     }
-    answer = _exchange(request, data, limits.seconds)
+    answer = _exchange(request, data, limits.seconds + limits.scan_seconds + limits.seconds_per_scan)
     if "code" in answer:
         raise UnreadableFile(answer["code"], answer["message"])
     return answer
@@ -127,8 +120,4 @@ def _understand(reply: bytes) -> dict[str, Any]:
     status = int(status_line) if status_line.lstrip(b"-").isdigit() else None
     if status == 0 and answer:
         return json.loads(answer[0])
-    if status in _OUT_OF_TIME:
-        raise UnreadableFile(INVALID_FILE, _TOO_SLOW)
-    if status == _OUT_OF_MEMORY:
-        raise UnreadableFile(INVALID_FILE, _TOO_MUCH_MEMORY)
-    raise UnreadableFile(INVALID_FILE, "The file is damaged: the parser fails on it.")
+    raise failures.of_status(status)

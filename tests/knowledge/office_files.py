@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -30,7 +30,7 @@ def pdf(pages: Sequence[str], *, trailer: str = "") -> bytes:
             b"/Contents %d 0 R >>" % (5 + 2 * index)
         )
         objects.append(pdf_stream(b"BT /F1 12 Tf 72 720 Td (" + shown + b") Tj ET"))
-    return _assembled(objects, trailer)
+    return assembled(objects, trailer)
 
 
 def pdf_stream(content: bytes, filters: bytes = b"") -> bytes:
@@ -39,7 +39,7 @@ def pdf_stream(content: bytes, filters: bytes = b"") -> bytes:
 
 def pdf_with_stream(stream: bytes) -> bytes:
     """A PDF of one page whose content stream is `stream` (see `pdf_stream`)."""
-    return _assembled(
+    return assembled(
         [
             b"<< /Type /Catalog /Pages 2 0 R >>",
             b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
@@ -52,7 +52,8 @@ def pdf_with_stream(stream: bytes) -> bytes:
     )
 
 
-def _assembled(objects: Sequence[bytes], trailer: str) -> bytes:
+def assembled(objects: Sequence[bytes], trailer: str) -> bytes:
+    """A PDF of `objects`, numbered from 1, the catalogue first."""
     file, offsets = b"%PDF-1.4\n", []
     for number, content in enumerate(objects, 1):
         offsets.append(len(file))
@@ -69,6 +70,13 @@ def zipped(parts: Mapping[str, str | bytes]) -> bytes:
         for name, content in parts.items():
             archive.writestr(name, content)
     return buffer.getvalue()
+
+
+def edited(archive: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
+    """The same archive with its member `name` changed."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as source:
+        parts = {member: source.read(member) for member in source.namelist()}
+    return zipped(parts | {name: change(parts[name])})
 
 
 def docx(paragraphs: Sequence[tuple[str, str | None]]) -> bytes:

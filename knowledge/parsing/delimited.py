@@ -1,0 +1,51 @@
+"""CSV and TSV as rows that name their columns; in a step only (see `steps`)."""
+
+import csv
+import io
+from collections import Counter
+
+from . import failures
+from .content import escaped
+from .tables import spelled
+
+_DELIMITERS = ",;\t|"
+_SAMPLE_CHARACTERS = 65_536
+_SAMPLE_ROWS = 50
+
+
+def spell(text: str, *, max_characters: int) -> str:
+    """A line for each row. Raises UnreadableFile where that is more than `max_characters`."""
+    csv.field_size_limit(max_characters)
+    lines: list[str] = []
+    length = 0
+    try:
+        for line in spelled(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text))):
+            length += len(line) + 1
+            if length > max_characters:
+                raise failures.too_long(max_characters)
+            lines.append(line)
+    except csv.Error as error:
+        raise failures.corrupt() from error
+    return escaped("\n".join(lines))
+
+
+def delimiter(text: str) -> str:
+    """The one that cuts most of the first rows into the same number of columns, at least two."""
+    sample = text[:_SAMPLE_CHARACTERS]
+    return max(_DELIMITERS, key=lambda candidate: _agreement(sample, candidate))
+
+
+def _agreement(sample: str, candidate: str) -> tuple[float, int]:
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(sample, newline=""), delimiter=candidate):
+            rows.append(row)
+            if len(rows) == _SAMPLE_ROWS:
+                break
+    except csv.Error:
+        return (0.0, 0)
+    widths = Counter(len(row) for row in rows if row)
+    if not widths:
+        return (0.0, 0)
+    width, times = widths.most_common(1)[0]
+    return (times / len(rows), width) if width > 1 else (0.0, width)
