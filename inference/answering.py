@@ -25,7 +25,9 @@ from . import generations, prompting, routing
 from .catalogue import UnknownModel
 from .embedding import embeddings_json
 from .generations import Call, Outcome
+from .grounded_output import GroundedOutput
 from .metering import CallMeter, estimate
+from .outbound import Allowed
 from .providers.base import Cancelled, ProviderError, TextProvider
 from .relay import Outbox, Sender
 from .requests import ChatRequest, EmbeddingsRequest, FileSearch
@@ -140,6 +142,7 @@ def _answer_chat(
         model=call.alias,
         passages=shown,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
+        outgoing=_outgoing(request, shown) if file_search else None,
     )
     try:
         _call_provider(call, live, prompt, transcript, outbox if request.stream else None, attempts)
@@ -153,6 +156,13 @@ def _answer_chat(
     if request.stream:
         return Ending(outcome, "end", transcript.closing(usage))
     return Ending(outcome, "answer", orjson.dumps(body))
+
+
+def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
+    """What an answer from documents may say: addresses that stand there, and calls of the tools that were offered."""
+    texts = [message.text() for message in request.messages]
+    texts += [text for passage in shown for text in (passage.filename, passage.text)]
+    return GroundedOutput(allowed=Allowed.within(texts), tools=request.function_names())
 
 
 def _call_provider(

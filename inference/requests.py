@@ -120,6 +120,13 @@ class ChatRequest(Lenient):
         found = [tool for tool in self.tools or () if tool.get("type") == "file_search"]
         return parse(FileSearch, found[0], prefix="tools.") if found else None
 
+    def function_names(self) -> frozenset[str]:
+        """The functions that the request offers to the model."""
+        given = (tool.get("function") for tool in self.tools or ())
+        return frozenset(
+            str(function["name"]) for function in given if isinstance(function, dict) and "name" in function
+        )
+
     def upstream_body(self) -> dict[str, Any]:
         """What an OpenAI-compatible upstream is sent, without model, limits and Atrium's own members."""
         body = self.model_dump(exclude_none=True, exclude=set(OWN_MEMBERS))

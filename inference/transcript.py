@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from .grounded_output import GroundedOutput
 from .prompting import citations
 from .providers.base import Chunk, Completion, Usage
 
@@ -65,16 +66,30 @@ class _Choice:
 
 
 class Transcript:
-    """What one call answered so far."""
+    """What one call answered so far.
+
+    Args:
+        passages: those shown to the model, in the order of their numbers.
+        outgoing: what leaves of an answer from documents; None: the answer leaves as it is.
+    """
 
     def __init__(
-        self, *, id: str, created: int, model: str, passages: "Sequence[Passage]", include_usage: bool
+        self,
+        *,
+        id: str,
+        created: int,
+        model: str,
+        passages: "Sequence[Passage]",
+        include_usage: bool,
+        outgoing: GroundedOutput | None = None,
     ) -> None:
         self._head = {"id": id, "created": created, "model": model}
         self._passages = passages
         self._include_usage = include_usage
         self._choices: dict[int, _Choice] = {}
         self._whole: list[dict[str, Any]] | None = None
+        self._outgoing = outgoing
+        self._produced: list[str] = []  # where it is not what goes out
         self.usage: Usage | None = None
 
     @property
@@ -83,7 +98,9 @@ class Transcript:
         return bool(self._choices) or self._whole is not None or self.usage is not None
 
     def text(self) -> str:
-        """All text so far, for counting."""
+        """All text that was produced so far, for counting."""
+        if self._outgoing is not None:
+            return "".join(self._produced)
         if self._whole is not None:
             return "\n".join(str(choice.get("message")) for choice in self._whole)
         return "\n".join(
@@ -93,9 +110,15 @@ class Transcript:
     def take(self, chunk: Chunk) -> bytes:
         """Take what arrived together; returns the events for the client."""
         self.usage = chunk.usage or self.usage
-        return b"".join(self._event([self._take_choice(choice) for choice in choices]) for choices in chunk.choices)
+        taken = [[self._take_choice(choice) for choice in choices] for choices in chunk.choices]
+        if self._outgoing is not None:
+            taken = [kept for choices in taken if (kept := [choice for choice in choices if _says_something(choice)])]
+        return b"".join(map(self._event, taken))
 
     def _take_choice(self, choice: dict[str, Any]) -> dict[str, Any]:
+        if self._outgoing is not None:
+            self._produced.append(_texts(choice.get("delta")))
+            choice = self._outgoing.part(choice)
         index = int(choice.get("index") or 0)
         delta = dict(choice.get("delta") or {})
         known = self._choices.get(index)
@@ -118,6 +141,9 @@ class Transcript:
         self.usage = completion.usage
         self._whole = []
         for position, choice in enumerate(completion.choices):
+            if self._outgoing is not None:
+                self._produced.append(_texts(choice["message"]))
+                choice = self._outgoing.message(choice, position)
             message = {"role": "assistant", "refusal": None, **choice["message"]}
             if found := citations(str(message.get("content") or ""), self._passages):
                 message["annotations"] = found
@@ -156,3 +182,12 @@ class Transcript:
         if self._include_usage:
             data["usage"] = usage
         return event(data)
+
+
+def _says_something(choice: dict[str, Any]) -> bool:
+    return bool(choice["delta"]) or choice["finish_reason"] is not None
+
+
+def _texts(said: dict[str, Any] | None) -> str:
+    """The text of a delta or message as it was produced, its tool calls included."""
+    return "".join(str(value) for name, value in (said or {}).items() if value and name != "role")
