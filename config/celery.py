@@ -25,10 +25,13 @@ app.conf.task_queues = (
 app.conf.task_routes = {
     "inference.tasks.generate": {"queue": "generation"},
     "knowledge.tasks.ingest": {"queue": "ingestion"},
+    "knowledge.tasks.reembed": {"queue": "ingestion"},
 }
 app.conf.beat_schedule = {
     "sweep generations": {"task": "inference.tasks.sweep_generations", "schedule": 2.0},
     "sweep ingestion": {"task": "knowledge.tasks.sweep_ingestion", "schedule": 2.0},
+    "sweep reembedding": {"task": "knowledge.tasks.sweep_reembedding", "schedule": 5.0},
+    "sweep expiry": {"task": "knowledge.tasks.sweep_expiry", "schedule": 60.0},
     "sweep purging": {"task": "knowledge.tasks.sweep_purging", "schedule": 5.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "erase expired contents": {"task": "inference.tasks.erase_expired_contents", "schedule": 3600.0},

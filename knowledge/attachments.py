@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.db.models import F, QuerySet
 
 from billing.plans import current_plan
 from tenants.audit import Actor, record, record_all
-from tenants.errors import AtriumError, InvalidRequest, NotFound
+from tenants.errors import InvalidRequest, NotFound
 from tenants.ids import uuid7
 from tenants.scope import current_tenant, tenant_scope
 from tenants.work import INGESTION, enqueue_all
@@ -18,25 +19,12 @@ from tenants.work import INGESTION, enqueue_all
 from .access import UNCHANGED, AllowedGroups, Unchanged, check_change, files_known_to, known_to
 from .attributes import check_attributes
 from .chunking import ChunkingStrategy
+from .lifetime import StoreExpired, has_expired
 from .models import UNEXPIRED, Chunk, File, VectorStore, VectorStoreFile
 from .removal import IN_PROGRESS, remove_attachment
 from .versions import take_over
 
 State = VectorStoreFile.State
-
-
-class StoreExpired(AtriumError):
-    """The store's time is over: its content is gone, its list of files stays."""
-
-    status = 400
-    type = "invalid_request_error"
-    code = "vector_store_expired"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This vector store has expired. Make a new one with the files that this one still lists.",
-            param="vector_store_id",
-        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +96,7 @@ def attach_all(
     groups = {one.file_id: check_change(one.allowed_groups) for one in wanted}
     with tenant_scope() as tenant_id:
         store = lock_store(store_id)
-        if store.expired_at is not None:
+        if has_expired(store, datetime.now(UTC)):
             raise StoreExpired
         files = _files(wanted, param, sight)
         present: dict[UUID | None, VectorStoreFile] = {

@@ -329,6 +329,7 @@ class Reembedding(TenantModel):
     space = models.ForeignKey(Space, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     state = models.CharField(max_length=12, choices=State, default=State.EMBEDDING)
     unit_id = models.UUIDField()
+    cursor = models.UUIDField(null=True, help_text="The store's file up to which no chunk lacks a vector.")
     chunks_done = models.PositiveBigIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Of the present unit.")
     error_message = models.TextField(blank=True, default="")

@@ -22,7 +22,9 @@ class SpaceChanged(AtriumError):
     code = "embedding_space_changed"
 
     def __init__(self, space: str) -> None:
-        super().__init__(f"The store was made with {space}, which is no longer served. Make a new store.")
+        super().__init__(
+            f"The store was made with {space}, which is no longer served. Set its 'embedding_model' to embed it anew."
+        )
 
 
 class Embedder(Protocol):

@@ -15,7 +15,7 @@ from tenants.work import PURGING, Claim
 
 from . import storage
 from .ingestion.leases import lease_time
-from .models import File, VectorStore
+from .models import Document, File, VectorStore
 from .removal import remove_everywhere
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def _purge_file(claim: Claim, file: File) -> bool:
         return False
     with tenant_scope():
         remove_everywhere(file)  # what was attached in the moment of its deletion
+        Document.objects.filter(file_id=file.id).delete()  # so what a run kept of its text
         File.all_rows.filter(replaced_by_id=file.id).update(replaced_by_id=None)
         rows = File.all_rows.filter(id=file.id)
         rows._raw_delete(rows.db)

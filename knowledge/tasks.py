@@ -2,6 +2,7 @@
 the rows say what there is to do. A worker that did a unit rings for the next one, so a few bells drain any backlog.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import shared_task
@@ -9,7 +10,7 @@ from celery import shared_task
 from tenants import work
 from tenants.scope import acting_for
 
-from . import attachments, file_batches, files, ingestion, purging, replacement, vector_stores
+from . import attachments, expiry, file_batches, files, ingestion, purging, reembedding, replacement, vector_stores
 from .doorbells import MOST_RUNG, ring, ring_on_commit, ring_swept, worker_name
 from .models import File, FileBatch, VectorStore, VectorStoreFile
 
@@ -54,6 +55,39 @@ def sweep_purging() -> None:
     ring_swept(purge, work.tend(work.PURGING).queued)
 
 
+@shared_task
+def reembed() -> None:
+    """Claim one unit of re-embedding, the next by fairness, and do it."""
+    worker = worker_name()
+    claim = reembedding.claim_next(worker=worker)
+    if claim is not None:
+        with acting_for(claim.tenant_id):
+            reembedding.run(claim, worker=worker)
+        ring(reembed)
+
+
+@shared_task
+def sweep_reembedding() -> None:
+    """As `sweep_ingestion`, for stores whose embedding model was changed."""
+    for claim in work.expired(work.REEMBEDDING):
+        with acting_for(claim.tenant_id):
+            reembedding.recover(claim)
+    ring_swept(reembed, work.tend(work.REEMBEDDING).queued)
+
+
+@shared_task
+def sweep_expiry() -> None:
+    """Delete files and empty stores whose time is over, each in a transaction of its own."""
+    now = datetime.now(UTC)
+    for tenant_id, file_id in expiry.expired_files(now):
+        with acting_for(tenant_id):
+            expiry.expire_file(file_id, now=now)
+    for tenant_id, store_id in expiry.expired_stores(now):
+        with acting_for(tenant_id):
+            expiry.expire_store(store_id, now=now)
+    ring_swept(purge, work.depth(work.PURGING).queued)
+
+
 def start_ingestion(**attachment: Any) -> VectorStoreFile:
     """`attachments.attach`, and the doorbell on commit."""
     attached = attachments.attach(**attachment)
@@ -81,6 +115,14 @@ def start_replacement(**versions: Any) -> int:
     ring_on_commit(ingest, stores)
     ring_on_commit(purge)
     return stores
+
+
+def update_store(**store: Any) -> VectorStore:
+    """`vector_stores.update_store`, and the doorbell of re-embedding on commit where its model changes."""
+    updated = vector_stores.update_store(**store)
+    if "embedding_model" in store["changes"]:
+        ring_on_commit(reembed)
+    return updated
 
 
 def delete_file(**file: Any) -> File:

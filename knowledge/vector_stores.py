@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +16,10 @@ from .attachments import Wanted, attach_all, lock_store
 from .attributes import check_metadata, storable
 from .chunking import ChunkingStrategy
 from .deletion import mark_store
-from .models import Space, VectorStore, VectorStoreFile
-from .ports import DEFAULT_MODEL, Embedder, embedder_for
+from .lifetime import StoreExpired, has_expired
+from .models import VectorStore, VectorStoreFile
+from .ports import DEFAULT_MODEL, embedder_for
+from .reembedding.requests import begin, space_of
 from .removal import IN_PROGRESS, cancel
 
 State = VectorStoreFile.State
@@ -67,7 +69,7 @@ def create_store(
             description=description,
             metadata=described,
             embedding_model=embedder.model,
-            space=_space(tenant_id, embedder),
+            space=space_of(tenant_id, embedder),
             expires_after_days=expires_after_days,
         )
         store.refresh_from_db(fields=["created_at", "last_active_at"])
@@ -76,11 +78,6 @@ def create_store(
             attach_all(store_id=store.id, wanted=wanted, by=by, key_id=key_id, sight=sight)
         record(by=by, action="vector_store.created", target=store, changes={"files": len(file_ids)})
     return store
-
-
-def _space(tenant_id: UUID, embedder: Embedder) -> Space:
-    values = {"dimensions": embedder.dimensions}
-    return Space.objects.get_or_create(tenant_id=tenant_id, name=embedder.space, defaults=values)[0]
 
 
 def _check_names(name: str, description: str) -> None:
@@ -103,23 +100,41 @@ def get_store(*, store_id: UUID | None) -> VectorStore:
     return store
 
 
-def update_store(*, store_id: UUID | None, changes: dict[str, Any], by: Actor) -> VectorStore:
-    """Change a store's `name`, `metadata` or `expires_after_days`, those that `changes` holds.
+def update_store(
+    *, store_id: UUID | None, changes: dict[str, Any], by: Actor, key_id: UUID | None = None
+) -> VectorStore:
+    """Change a store's `name`, `metadata`, `expires_after_days` or `embedding_model`, those that `changes` holds.
+
+    A store with another model is embedded anew in the background, paid by the budget of `key_id`; `reembedding` says
+    how. The store's present model takes such a wish back.
 
     Raises:
-        NotFound: missing, or another tenant's.
+        NotFound: missing, or another tenant's; a model that the tenant may not use.
         InvalidRequest: out of bounds.
+        StoreExpired: its time is over, which no later date and no other model undoes.
     """
+    fields = sorted(changes)
+    changes = dict(changes)
+    model = changes.pop("embedding_model", None)
     if "metadata" in changes:
-        changes = {**changes, "metadata": check_metadata(changes["metadata"])}
+        changes["metadata"] = check_metadata(changes["metadata"])
     _check_names(changes.get("name", ""), "")
+    embedder = embedder_for(model) if model is not None else None
     with tenant_scope():
         store = lock_store(store_id)
+        if has_expired(store, datetime.now(UTC)) and {"expires_after_days", "embedding_model"} & set(fields):
+            raise StoreExpired
         for field, value in changes.items():
             setattr(store, field, value)
         store.save(update_fields=sorted(changes))
-        record(by=by, action="vector_store.updated", target=store, changes={"fields": sorted(changes)})
+        if embedder is not None:
+            begin(store, embedder, key_id=key_id)
+        record(by=by, action="vector_store.updated", target=store, changes=_told(fields, model))
     return store
+
+
+def _told(fields: list[str], model: str | None) -> dict[str, Any]:
+    return {"fields": fields} | ({"embedding_model": model} if model is not None else {})
 
 
 def delete_store(*, store_id: UUID | None, by: Actor) -> VectorStore:
@@ -161,10 +176,3 @@ def count_by(rows: QuerySet[VectorStoreFile], key: str) -> dict[UUID, FileCounts
         )
         for row in found
     }
-
-
-def expires_at(store: VectorStore) -> datetime | None:
-    """When the store expires if nobody uses it; None: never."""
-    if store.expires_after_days is None:
-        return None
-    return store.last_active_at + timedelta(days=store.expires_after_days)

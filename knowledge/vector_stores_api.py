@@ -15,12 +15,13 @@ from tenants.ids import parse_public_id, public_id
 from tenants.pagination import list_of, page
 from tenants.scope import tenant_scope
 
-from . import tasks, vector_stores
+from . import lifetime, tasks, vector_stores
 from .files_api import PREFIX as FILE_PREFIX
 from .files_api import Deleted
 from .metering import Payer
 from .models import VectorStore
 from .ports import DEFAULT_MODEL
+from .reembedding import Progress, progress_of
 from .request_fields import ChunkingInput, Filters, chunking_of
 from .retrieval import Passage, metered_search
 from .vector_stores import FileCounts
@@ -45,6 +46,15 @@ class ExpiresAfter(serializers.Serializer):
     days = serializers.IntegerField(min_value=1, max_value=365)
 
 
+class EmbeddingProgress(serializers.Serializer):
+    """A store on its way to another embedding model (ours); `error` says why it failed. Null where it is on none."""
+
+    embedding_model = serializers.CharField()
+    status = serializers.ChoiceField(choices=["in_progress", "failed"])
+    percent = serializers.IntegerField()
+    error = serializers.CharField(allow_null=True)
+
+
 class VectorStoreObject(serializers.Serializer):
     """A vector store as clients see it."""
 
@@ -61,6 +71,7 @@ class VectorStoreObject(serializers.Serializer):
     last_active_at = serializers.IntegerField(allow_null=True)
     metadata = serializers.DictField()
     embedding_model = serializers.CharField()
+    embedding_progress = EmbeddingProgress(allow_null=True)
 
 
 def counts_json(counts: FileCounts) -> dict[str, int]:
@@ -68,10 +79,22 @@ def counts_json(counts: FileCounts) -> dict[str, int]:
     return {name: getattr(counts, name) for name in ("in_progress", "completed", "failed", "cancelled", "total")}
 
 
-def store_json(store: VectorStore, counts: FileCounts) -> dict[str, Any]:
+def progress_json(progress: Progress | None) -> dict[str, Any] | None:
+    """How far a store is on its way to another model."""
+    if progress is None:
+        return None
+    return {
+        "embedding_model": progress.embedding_model,
+        "status": "failed" if progress.failed else "in_progress",
+        "percent": progress.percent,
+        "error": progress.error or None,
+    }
+
+
+def store_json(store: VectorStore, counts: FileCounts, progress: Progress | None = None) -> dict[str, Any]:
     """A store in OpenAI's shape."""
-    until = vector_stores.expires_at(store)
-    expired = until is not None and until <= datetime.now(UTC)
+    until = lifetime.expires_at(store)
+    expired = lifetime.has_expired(store, datetime.now(UTC))
     days = store.expires_after_days
     return {
         "id": public_id(PREFIX, store.id),
@@ -87,12 +110,14 @@ def store_json(store: VectorStore, counts: FileCounts) -> dict[str, Any]:
         "last_active_at": int(store.last_active_at.timestamp()),
         "metadata": store.metadata,
         "embedding_model": store.embedding_model,
+        "embedding_progress": progress_json(progress),
     }
 
 
 def _counted(store: VectorStore) -> dict[str, Any]:
     with tenant_scope():
-        return store_json(store, vector_stores.file_counts([store.id]).get(store.id, FileCounts()))
+        counts = vector_stores.file_counts([store.id]).get(store.id, FileCounts())
+        return store_json(store, counts, progress_of([store]).get(store.id))
 
 
 class VectorStoresView(TenantAPIView):
@@ -143,8 +168,10 @@ class VectorStoresView(TenantAPIView):
             found = page(
                 VectorStore.objects.all(), request, prefix=PREFIX, shape=lambda store: {"id": store.id, "row": store}
             )
-            counts = vector_stores.file_counts([item["id"] for item in found["data"]])
-        data = [store_json(item["row"], counts.get(item["id"], FileCounts())) for item in found["data"]]
+            stores = [item["row"] for item in found["data"]]
+            counts = vector_stores.file_counts([store.id for store in stores])
+            progress = progress_of(stores)
+        data = [store_json(row, counts.get(row.id, FileCounts()), progress.get(row.id)) for row in stores]
         ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
         return Response({**found, **ends, "data": data})
 
@@ -160,6 +187,7 @@ class VectorStoreView(TenantAPIView):
         name = serializers.CharField(max_length=256, required=False, allow_blank=True, allow_null=True)
         metadata = serializers.DictField(required=False, allow_null=True)
         expires_after = ExpiresAfter(required=False, allow_null=True)
+        embedding_model = serializers.CharField(required=False, max_length=200)
 
     @extend_schema(operation_id="get_vector_store", responses=VectorStoreObject)
     def get(self, request: Request, store_id: str) -> Response:
@@ -168,7 +196,9 @@ class VectorStoreView(TenantAPIView):
 
     @extend_schema(operation_id="update_vector_store", request=Update, responses=VectorStoreObject)
     def post(self, request: Request, store_id: str) -> Response:
-        """Change a vector store's name, metadata or expiry."""
+        """Change a vector store's name, metadata, expiry or (ours) `embedding_model`: it is embedded anew in the
+        background, and answers by its present model until that is complete; `embedding_progress` says how far it is.
+        """
         body = self.Update(data=request.data)
         body.is_valid(raise_exception=True)
         changes = dict(body.validated_data)
@@ -176,8 +206,11 @@ class VectorStoreView(TenantAPIView):
             changes["expires_after_days"] = (changes.pop("expires_after") or {}).get("days")
         if "name" in changes:
             changes["name"] = changes["name"] or ""
-        store = vector_stores.update_store(
-            store_id=parse_public_id(PREFIX, store_id), changes=changes, by=caller_of(request).actor
+        store = tasks.update_store(
+            store_id=parse_public_id(PREFIX, store_id),
+            changes=changes,
+            by=caller_of(request).actor,
+            key_id=caller_of(request).key_id,
         )
         return Response(_counted(store))
 

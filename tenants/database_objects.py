@@ -19,7 +19,7 @@ from .database_roles import APP, DEFINER, STAFF
 DEFINER_FUNCTIONS = frozenset(
     {
         "claim_work", "renew_work", "expired_work", "tend_queue", "queue_depth", "memberships_of", "tenant_by_slug",
-        "usage_totals", "expired_reservations", "expired_contents",
+        "usage_totals", "expired_reservations", "expired_contents", "expired_files", "expired_stores",
     }
 )  # fmt: skip
 

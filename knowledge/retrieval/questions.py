@@ -12,9 +12,9 @@ from tenants.errors import InvalidRequest, NotFound
 from tenants.scope import tenant_scope
 
 from ..attributes import storable
+from ..lifetime import StoreExpired, has_expired
 from ..models import VectorStore, VectorStoreFile
 from ..ports import Embedder, SpaceChanged, embedder_for
-from ..vector_stores import expires_at
 
 MAX_RESULTS = 50
 MAX_WORDINGS, MAX_QUERY_CHARACTERS = 8, 8192
@@ -96,7 +96,8 @@ def _stores(store_ids: Sequence[UUID]) -> tuple[list[VectorStore], bool]:
     """The stores that are asked, in use from now on, and whether any of their files is kept to groups.
 
     Raises:
-        NotFound: one is missing, expired, or another tenant's.
+        NotFound: one is missing, or another tenant's.
+        StoreExpired: the time of one is over.
     """
     wanted, now = set(store_ids), datetime.now(UTC)
     with tenant_scope():
@@ -104,10 +105,11 @@ def _stores(store_ids: Sequence[UUID]) -> tuple[list[VectorStore], bool]:
         stores = list(
             VectorStore.objects.filter(id__in=wanted).select_related("space").annotate(restricted=Exists(kept))
         )
-        living: list[VectorStore] = [store for store in stores if (until := expires_at(store)) is None or until > now]
-        if not wanted or len(living) != len(wanted):
+        if not wanted or len(stores) != len(wanted):
             raise NotFound("No such VectorStore object.", param="vector_store_id")
-        idle = [store.id for store in living if store.expires_after_days and store.last_active_at < now - _ACTIVE_EVERY]
+        if any(has_expired(store, now) for store in stores):
+            raise StoreExpired
+        idle = [store.id for store in stores if store.expires_after_days and store.last_active_at < now - _ACTIVE_EVERY]
         if idle:
             VectorStore.objects.filter(id__in=idle).update(last_active_at=now)
-    return living, any(store.restricted for store in stores)
+    return [*stores], any(store.restricted for store in stores)

@@ -85,6 +85,20 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- Measure a store's files anew, after their vectors were replaced by others.
+CREATE OR REPLACE FUNCTION measure_files(p_tenant uuid, p_store uuid)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE knowledge_vectorstorefile f SET usage_bytes = text.bytes + coalesce(vectors.bytes, 0)
+      FROM (SELECT c.store_file_id, sum(octet_length(c.text)) AS bytes
+              FROM knowledge_vectorstorefile g
+              JOIN knowledge_chunk c ON c.tenant_id = p_tenant AND c.store_file_id = g.id
+             WHERE g.tenant_id = p_tenant AND g.store_id = p_store GROUP BY 1) text
+      LEFT JOIN (SELECT e.store_file_id, sum(pg_column_size(e.embedding)) AS bytes FROM knowledge_embedding e
+                  WHERE e.tenant_id = p_tenant AND e.store_id = p_store GROUP BY 1) vectors
+             ON vectors.store_file_id = text.store_file_id
+     WHERE f.tenant_id = p_tenant AND f.id = text.store_file_id
+$$;
+
 -- A step of removing what hangs on a store, at most p_limit chunks; true where nothing is left. A deleted store goes
 -- with its list of files; an expired one keeps that. The caller has locked the store.
 CREATE OR REPLACE FUNCTION purge_store(p_tenant uuid, p_store uuid, p_limit int)
@@ -118,6 +132,8 @@ BEGIN
     PERFORM remove_parts(p_tenant, f.id) FROM knowledge_vectorstorefile f
      WHERE f.tenant_id = p_tenant AND f.store_id = p_store
        AND EXISTS (SELECT 1 FROM knowledge_ingestionpart p WHERE p.tenant_id = p_tenant AND p.store_file_id = f.id);
+    DELETE FROM tenants_work w USING knowledge_reembedding r
+     WHERE w.tenant_id = p_tenant AND r.tenant_id = p_tenant AND r.store_id = p_store AND w.id = r.unit_id;
     DELETE FROM knowledge_reembedding r WHERE r.tenant_id = p_tenant AND r.store_id = p_store;
     IF NOT v_deleted THEN
         UPDATE knowledge_vectorstore v SET chunk_count = 0, term_count = 0, revision = v.revision + 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inference.embedding import embedder_for
-from knowledge import attachments, files, ingestion, ports, purging, vector_stores
+from knowledge import attachments, files, ingestion, ports, purging, reembedding, vector_stores
 from knowledge.files import Upload
 from knowledge.models import File, VectorStore, VectorStoreFile
 from knowledge.parsing import fork_server
@@ -137,3 +137,17 @@ def recover() -> int:
         with leave_tenant(), acting_for(claim.tenant_id):
             ingestion.recover(claim)
     return len(found)
+
+
+def reembed(limit: int = 100, *, cleaning: bool = True) -> int:
+    """Run the units of re-embedding until nothing waits, the delayed cleaning too; returns how many."""
+    for count in range(limit):
+        if cleaning:
+            with tenant_scope():
+                Work.objects.filter(queue=work.REEMBEDDING, state="delayed").update(state="queued")
+        claim = reembedding.claim_next(worker=WORKER)
+        if claim is None:
+            return count
+        with leave_tenant(), acting_for(claim.tenant_id):
+            reembedding.run(claim, worker=WORKER)
+    return limit
