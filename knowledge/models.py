@@ -143,6 +143,7 @@ class VectorStore(TenantModel):
     )
     chunk_count = models.PositiveBigIntegerField(default=0, db_default=0)
     term_count = models.PositiveBigIntegerField(default=0, db_default=0, help_text="The sum of its chunks' lengths.")
+    languages = models.JSONField(default=dict, db_default={}, help_text="{text search configuration: chunks}")
     expired_at = models.DateTimeField(
         null=True, editable=False, help_text="Its content is gone; its list of files stays."
     )
@@ -361,6 +362,9 @@ class Chunk(TenantModel):
     page = models.PositiveIntegerField(null=True)
     heading = models.TextField(null=True)
     tokens = models.PositiveIntegerField()
+    language = models.CharField(
+        max_length=16, default="english", db_default="english", help_text="The text search configuration that stems it."
+    )
     passages = models.JSONField(
         default=list,
         db_default=[],

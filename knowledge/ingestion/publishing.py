@@ -11,6 +11,7 @@ from tenants.scope import tenant_scope
 
 from ..chunking import Chunk as Piece
 from ..chunking import Span, chunk_embeddings, embedded_places
+from ..languages import languages_of
 from ..models import Chunk, Embedding, VectorStoreFile
 from ..versions import take_over
 from . import documents
@@ -24,10 +25,11 @@ _ROWS_AT_ONCE = 500
 
 def complete(job: Job, text: Text, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray], tokens: int) -> None:
     """Everything at once: chunks, vectors, terms, the charge, the state, the end of the claim."""
+    languages = languages_of([piece.text for piece in chunks])
     with tenant_scope() as tenant_id:
         attachment = lock(job)
         documents.keep(job, text)
-        rows = [_chunk_row(tenant_id, job, piece) for piece in chunks]
+        rows = [_chunk_row(tenant_id, job, *pair) for pair in zip(chunks, languages, strict=True)]
         Chunk.objects.bulk_create(rows, batch_size=_ROWS_AT_ONCE)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
@@ -37,7 +39,7 @@ def complete(job: Job, text: Text, chunks: Sequence[Piece], vectors: dict[Span, 
         publish(job, attachment, tokens, pages=len(text.document.pages) or None)
 
 
-def _chunk_row(tenant_id: UUID, job: Job, piece: Piece) -> Chunk:
+def _chunk_row(tenant_id: UUID, job: Job, piece: Piece, language: str) -> Chunk:
     return Chunk(
         tenant_id=tenant_id,
         store_file_id=job.id,
@@ -48,6 +50,7 @@ def _chunk_row(tenant_id: UUID, job: Job, piece: Piece) -> Chunk:
         page=piece.page,
         heading=piece.heading,
         tokens=piece.tokens,
+        language=language,
     )
 
 

@@ -1,5 +1,6 @@
 """A search, checked before anything is spent on it."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,10 +27,11 @@ _ACTIVE_EVERY = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Question:
-    """A checked search, before anything is spent on it."""
+    """A checked search. `languages` are those of the stores' chunks, counted (see `languages`)."""
 
     store_ids: list[UUID]
     wordings: list[str]
+    languages: dict[str, int]
     space_id: UUID
     embedder: Embedder
     tokens: int
@@ -66,6 +68,7 @@ def prepare(
     return Question(
         store_ids=[store.id for store in stores],
         wordings=wordings,
+        languages=_languages(stores),
         space_id=stores[0].space_id,
         embedder=embedder,
         tokens=0 if ranker == LEXICAL else sum(embedder.count_tokens(wording) for wording in wordings),
@@ -113,3 +116,10 @@ def _stores(store_ids: Sequence[UUID]) -> tuple[list[VectorStore], bool]:
         if idle:
             VectorStore.objects.filter(id__in=idle).update(last_active_at=now)
     return [*stores], any(store.restricted for store in stores)
+
+
+def _languages(stores: Sequence[VectorStore]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for store in stores:
+        counted.update(store.languages)
+    return dict(counted)

@@ -1,6 +1,15 @@
 -- A store file's chunks come and go as a whole, each in one call inside the caller's transaction and scope. The caller
 -- has locked the store's row, so that two files of one store do not wait for each other's terms in a circle.
 
+-- Counts by name, added up; a name whose count reaches 0 goes.
+CREATE OR REPLACE FUNCTION counted_together(p_counts jsonb, p_more jsonb)
+RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(jsonb_object_agg(name, n), '{}') FROM (
+        SELECT key AS name, sum(value::bigint) AS n FROM (
+            SELECT * FROM jsonb_each_text(p_counts) UNION ALL SELECT * FROM jsonb_each_text(coalesce(p_more, '{}'))) every
+         GROUP BY key HAVING sum(value::bigint) > 0) counted
+$$;
+
 -- Remove the parts that a long document's ingestion was cut into, with their work. The attachment is locked first, as a
 -- part that ends does, or the two could wait for each other.
 CREATE OR REPLACE FUNCTION remove_parts(p_tenant uuid, p_store_file uuid)
@@ -33,8 +42,13 @@ BEGIN
     DELETE FROM knowledge_embedding e
      WHERE e.tenant_id = p_tenant AND e.store_id = p_store AND e.store_file_id = p_store_file;
     WITH gone AS (
-        DELETE FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = p_store_file RETURNING 1)
-    UPDATE knowledge_vectorstore v SET chunk_count = v.chunk_count - (SELECT count(*) FROM gone), revision = v.revision + 1
+        DELETE FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = p_store_file
+        RETURNING c.language),
+    languages AS (SELECT jsonb_object_agg(language, n) AS less FROM (
+        SELECT language, -count(*) AS n FROM gone GROUP BY language) counted)
+    UPDATE knowledge_vectorstore v
+       SET chunk_count = v.chunk_count - (SELECT count(*) FROM gone), revision = v.revision + 1,
+           languages = counted_together(v.languages, (SELECT less FROM languages))
      WHERE v.tenant_id = p_tenant AND v.id = p_store;
 END $$;
 
@@ -44,8 +58,9 @@ RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_space uuid := (SELECT v.space_id FROM knowledge_vectorstore v WHERE v.tenant_id = p_tenant AND v.id = p_store);
 BEGIN
-    INSERT INTO knowledge_chunk (tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens)
-        SELECT c.tenant_id, uuidv7(), p_store_file, c.ordinal, c.text, c.start, c."end", c.page, c.heading, c.tokens
+    INSERT INTO knowledge_chunk (tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens, language)
+        SELECT c.tenant_id, uuidv7(), p_store_file, c.ordinal, c.text, c.start, c."end", c.page, c.heading, c.tokens,
+               c.language
           FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = p_from;
     INSERT INTO knowledge_embedding (
             tenant_id, id, space_id, chunk_id, passage, start, "end", store_id, store_file_id, embedding)
@@ -80,7 +95,10 @@ BEGIN
         WHERE e.tenant_id = p_tenant AND e.store_id = p_store AND e.store_file_id = p_store_file), 0);
     UPDATE knowledge_vectorstore v
        SET chunk_count = v.chunk_count + chunks, term_count = v.term_count + v_terms, revision = v.revision + 1,
-           last_active_at = clock_timestamp()
+           last_active_at = clock_timestamp(), languages = counted_together(v.languages, (
+               SELECT jsonb_object_agg(language, n) FROM (
+                   SELECT c.language, count(*) AS n FROM knowledge_chunk c
+                    WHERE c.tenant_id = p_tenant AND c.store_file_id = p_store_file GROUP BY c.language) more))
      WHERE v.tenant_id = p_tenant AND v.id = p_store;
     RETURN NEXT;
 END $$;
@@ -136,7 +154,7 @@ BEGIN
      WHERE w.tenant_id = p_tenant AND r.tenant_id = p_tenant AND r.store_id = p_store AND w.id = r.unit_id;
     DELETE FROM knowledge_reembedding r WHERE r.tenant_id = p_tenant AND r.store_id = p_store;
     IF NOT v_deleted THEN
-        UPDATE knowledge_vectorstore v SET chunk_count = 0, term_count = 0, revision = v.revision + 1
+        UPDATE knowledge_vectorstore v SET chunk_count = 0, term_count = 0, languages = '{}', revision = v.revision + 1
          WHERE v.tenant_id = p_tenant AND v.id = p_store;
         RETURN true;
     END IF;

@@ -24,7 +24,8 @@ RUNS = 5
 _BARE = """
 WITH lexical AS (
   SELECT chunk_id, row_number() OVER (ORDER BY distance) AS rank FROM (
-    SELECT chunk_id, weights <#> (SELECT lexical_query(%(tenant)s, ARRAY[%(store)s::uuid], %(text)s)) AS distance
+    SELECT chunk_id, weights <#> (SELECT lexical_query(
+             %(tenant)s, ARRAY[%(store)s::uuid], %(text)s, ARRAY['english'], ARRAY[1.0])) AS distance
       FROM knowledge_chunkterms WHERE tenant_id = %(tenant)s AND store_id = %(store)s ORDER BY 2 LIMIT 100) l),
 dense AS (
   SELECT chunk_id, row_number() OVER (ORDER BY distance) AS rank FROM (

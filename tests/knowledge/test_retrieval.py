@@ -63,8 +63,8 @@ def test_the_lexical_list_is_bm25(crafts):
     with tenant_scope() as tenant_id:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT -(weights <#> lexical_query(%s, ARRAY[%s::uuid], 'Irons')) FROM knowledge_chunkterms "
-                "ORDER BY 1 DESC",
+                "SELECT -(weights <#> lexical_query(%s, ARRAY[%s::uuid], 'Irons', ARRAY['english'], ARRAY[1.0])) "
+                "FROM knowledge_chunkterms ORDER BY 1 DESC",
                 [tenant_id, crafts.id],
             )
             scores = [row[0] for row in cursor.fetchall()]
