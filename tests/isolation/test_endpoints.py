@@ -84,6 +84,7 @@ DOORS = [
     Door("GET", FILE, "files.read"),
     Door("DELETE", FILE, "files.write"),
     Door("GET", f"{FILE}/content", "files.read"),
+    Door("POST", f"{FILE}/replace", "files.write", {"file_id": "{file}"}),
     Door("GET", STORES, READ),
     Door("POST", STORES, WRITE, {"file_ids": ["{file}"]}),
     Door("GET", STORE, READ),

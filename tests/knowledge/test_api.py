@@ -1,6 +1,7 @@
 """The REST endpoints, driven by the real `openai` SDK through Django's test client: shapes, errors, strangers."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import openai
@@ -8,7 +9,9 @@ import pytest
 from django.test import Client
 
 from knowledge import files as file_rules
-from tests.knowledge.conftest import ingest
+from knowledge.models import VectorStore
+from tenants.scope import acting_for, tenant_scope
+from tests.knowledge.conftest import ingest, reembed
 
 TEXT = "The heron nests on the northern island. It feeds on eels in the shallow lagoon. " * 20
 
@@ -220,3 +223,93 @@ def test_a_retried_create_makes_one_store(acme, words):
     )
     assert first.json() == second.json()
     assert len(acme.client.get("/v1/vector_stores").json()["data"]) == 1
+
+
+def test_a_batch_names_files_in_one_way_or_the_other(sdk):
+    store, file = sdk.vector_stores.create().id, upload(sdk).id
+    url = f"/vector_stores/{store}/file_batches"
+    for body in ({}, {"file_ids": [file], "files": [{"file_id": file}]}, {"file_ids": []}, {"files": []}):
+        with pytest.raises(openai.BadRequestError):
+            sdk.post(url, cast_to=object, body=body)
+    with pytest.raises(openai.NotFoundError) as missing:
+        sdk.vector_stores.file_batches.create(store, files=[{"file_id": "file-" + "0" * 32}])
+    assert missing.value.param == "files"
+    with pytest.raises(openai.NotFoundError):
+        sdk.vector_stores.file_batches.retrieve("vsfb_" + "0" * 32, vector_store_id=store)
+
+
+def test_a_batch_of_one_store_is_not_one_of_another(sdk):
+    store, other, file = sdk.vector_stores.create(), sdk.vector_stores.create(), upload(sdk)
+    batch = sdk.vector_stores.file_batches.create(store.id, file_ids=[file.id])
+    with pytest.raises(openai.NotFoundError):
+        sdk.vector_stores.file_batches.retrieve(batch.id, vector_store_id=other.id)
+    with pytest.raises(openai.NotFoundError):
+        sdk.vector_stores.file_batches.cancel(batch.id, vector_store_id=other.id)
+
+
+def test_a_file_is_replaced_in_a_store_by_its_next_version(sdk):
+    old, new = upload(sdk, "The tower is red."), upload(sdk, "The tower is green.")
+    store = sdk.vector_stores.create(file_ids=[old.id])
+    ingest()
+    files = [{"file_id": new.id, "replaces": old.id, "attributes": {"v": 2}}]
+    sdk.post(f"/vector_stores/{store.id}/file_batches", cast_to=object, body={"files": files})
+    ingest()
+    [kept] = sdk.vector_stores.files.list(store.id)
+    assert (kept.id, kept.attributes) == (new.id, {"v": 2})
+    other = upload(sdk, "The tower is blue.")
+    for replaces in (old.id, "file-nonsense"):
+        with pytest.raises(openai.NotFoundError) as missing:
+            sdk.vector_stores.files.create(store.id, file_id=other.id, extra_body={"replaces": replaces})
+        assert missing.value.param == "replaces"
+
+
+def test_a_new_version_of_a_file_takes_its_place_everywhere(sdk):
+    old, new = upload(sdk, "The tower is red."), upload(sdk, "The tower is green.")
+    stores = [sdk.vector_stores.create(file_ids=[old.id]) for _ in range(2)]
+    ingest()
+    told = sdk.post(f"/files/{old.id}/replace", cast_to=dict, body={"file_id": new.id})
+    assert (told["id"], told["replaced_by"], told["vector_stores"]) == (old.id, new.id, 2)
+    assert sdk.files.retrieve(old.id).id == old.id
+    ingest()
+    for store in stores:
+        assert [file.id for file in sdk.vector_stores.files.list(store.id)] == [new.id]
+    with pytest.raises(openai.NotFoundError):
+        sdk.files.retrieve(old.id)
+    with pytest.raises(openai.BadRequestError):
+        sdk.post(f"/files/{new.id}/replace", cast_to=dict, body={"file_id": new.id})
+
+
+def test_a_stores_way_to_another_model_is_told(sdk, acme, words, monkeypatch):
+    store = sdk.vector_stores.create(file_ids=[upload(sdk).id])
+    ingest()
+    monkeypatch.setattr(words, "space", "words@2")
+    changed = sdk.post(f"/vector_stores/{store.id}", cast_to=dict, body={"embedding_model": words.model})
+    assert changed["embedding_progress"] == {
+        "embedding_model": words.model, "status": "in_progress", "percent": 0, "error": None,
+    }  # fmt: skip
+    with pytest.raises(openai.ConflictError):
+        sdk.vector_stores.search(store.id, query="heron")
+    with acting_for(acme.tenant.id):
+        reembed()
+    assert sdk.vector_stores.retrieve(store.id).to_dict()["embedding_progress"] is None
+    assert len(list(sdk.vector_stores.search(store.id, query="heron"))) == 1
+
+
+def test_an_expired_store_says_so_and_lists_its_files(sdk, acme):
+    file = upload(sdk)
+    store = sdk.vector_stores.create(file_ids=[file.id], expires_after={"anchor": "last_active_at", "days": 1})
+    ingest()
+    with acting_for(acme.tenant.id), tenant_scope():
+        VectorStore.objects.update(last_active_at=datetime.now(UTC) - timedelta(days=1))
+    assert sdk.vector_stores.retrieve(store.id).status == "expired"
+    assert [listed.id for listed in sdk.vector_stores.files.list(store.id)] == [file.id]
+    for call in (
+        lambda: sdk.vector_stores.search(store.id, query="heron"),
+        lambda: sdk.vector_stores.files.create(store.id, file_id=file.id),
+        lambda: sdk.vector_stores.update(store.id, expires_after={"anchor": "last_active_at", "days": 9}),
+    ):
+        with pytest.raises(openai.BadRequestError) as refused:
+            call()
+        assert refused.value.code == "vector_store_expired"
+    assert sdk.vector_stores.update(store.id, name="old").name == "old"
+    assert sdk.vector_stores.delete(store.id).deleted

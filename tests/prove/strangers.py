@@ -78,7 +78,7 @@ def _controls(ground: Ground, acme: Furnished) -> list[str]:
         base_url=ground.stack.url, headers={"authorization": f"Bearer {acme.tenant.key}"}, timeout=30
     ) as client:
         for route in _api_routes():
-            if "platform" in route or route.endswith(("search", "file_batches", "cancel")):
+            if "platform" in route or route.endswith(("search", "file_batches", "cancel", "replace")):
                 continue  # they answer POST only
             path = _filled(route, acme.ids)
             if client.get(path).status_code != 200:
