@@ -6,8 +6,8 @@ hang. The fork leads the reading and has each piece done in a fork of its own (s
 
 Each request arrives as a connected socket over the control socket (SCM_RIGHTS). The forked child reads the document
 from it, answers one line of JSON and exits; then this process adds one line with the child's exit status, so a child
-killed by its limits is reported too. Everything is bounded: memory by RLIMIT_AS, processor time by RLIMIT_CPU, wall
-time by SIGALRM, whose default action also ends native code.
+killed by its limits is reported too. Everything is bounded: memory by RLIMIT_AS, processor and wall time by timers
+whose signals also end native code.
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any
 from . import failures, reader
 from .content import assemble
 from .documents import INVALID_FILE, UnreadableFile
-from .steps import Steps
+from .steps import Steps, limit_time
 
 
 def serve(control: socket.socket) -> None:
@@ -91,15 +91,14 @@ def _answer(connection: socket.socket) -> None:
 
 
 def _limit(request: dict[str, Any]) -> None:
-    seconds, memory_bytes = request["seconds"], request["memory_bytes"]
+    memory_bytes = request["memory_bytes"]
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    cpu = max(1, round(seconds))
-    # The hard limit leaves room for the steps that recognise a page.
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + round(request["seconds_per_scan"]) + 2))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    limit_time(request["seconds"], request["patience"])
+    # It mostly waits for its steps, which have limits of their own.
+    whole = request["seconds"] + request["scan_seconds"] + request["seconds_per_scan"]
+    signal.setitimer(signal.ITIMER_REAL, whole * request["patience"])
 
 
 def _parse(data: bytes, request: dict[str, Any], steps: Steps) -> dict[str, Any]:

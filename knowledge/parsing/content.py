@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from .documents import UnreadableFile
+
 # Format characters that nobody sees and that tear words apart for a search: soft hyphen, zero-width space, word joiner,
 # byte order mark, overrides of the reading direction, and the "tag" letters that hide sentences from a human reader.
 # The zero-width joiners stay: Persian and emoji need them.
@@ -16,13 +18,17 @@ _DEEPEST_HEADING = 6
 
 @dataclass
 class Content:
-    """`pages` are (number, text), with None as the number where the format has no pages."""
+    """`pages` are (number, text), with None as the number where the format has no pages.
+
+    `failure` is why something is missing of which `warnings` tell; the last reason stands for all.
+    """
 
     mime_type: str
     pages: list[tuple[int | None, str]]
     title: str | None = None
     ocr_pages: int = 0
     warnings: list[str] = field(default_factory=list)
+    failure: UnreadableFile | None = None
 
     def text(self) -> str:
         """Everything, pages apart by an empty line."""

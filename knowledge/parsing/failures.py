@@ -4,7 +4,7 @@ import signal
 
 from .documents import INVALID_FILE, UNSUPPORTED_FILE, UnreadableFile
 
-_OUT_OF_TIME = {-signal.SIGALRM, -signal.SIGXCPU, -signal.SIGKILL}
+_OUT_OF_TIME = {-signal.SIGPROF, -signal.SIGALRM, -signal.SIGKILL}
 _OUT_OF_MEMORY = -signal.SIGABRT  # Rust aborts when an allocation is refused
 SUPPORTED = (
     "PDF, DOCX, PPTX, XLSX, ODT, ODS, RTF, HTML, Markdown, CSV, TSV, JSON, JSONL, EML, PNG, JPEG, TIFF, ZIP or text"

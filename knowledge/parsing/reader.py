@@ -31,7 +31,7 @@ def read(data: bytes, filename: str, steps: Steps, depth: int = 0) -> Content:
     else:
         content = _text(data, filename, mime_type, steps)
     if content.is_empty():
-        raise failures.no_text()
+        raise content.failure or failures.no_text()
     return content
 
 
@@ -90,17 +90,16 @@ def _images(data: bytes, mime_type: str, first: int, last: int | None, steps: St
 
 
 def _recognise(content: Content, scanned: set[int], image: Callable[[int], Any], steps: Steps) -> None:
-    """Fill the scanned pages in; what cannot be read is said, and is the end only where nothing can be read."""
+    """Fill the scanned pages in; a page that cannot be read is said in the warnings."""
     language: str | None = None
     missing: dict[str, int] = {}
-    failed: UnreadableFile | None = None
     for index, (number, text) in enumerate(content.pages):
         if number not in scanned:
             continue
         try:
             found = steps.scanning(partial(_recognised, image, number, language))
         except UnreadableFile as error:
-            failed = error
+            content.failure = error
             content.warnings.append(f"Page {number} is an image and was not read: {error.message}")
             continue
         language = found["language"]
@@ -114,8 +113,6 @@ def _recognise(content: Content, scanned: set[int], image: Callable[[int], Any],
         f"Page {number} seems to be in a language (ISO 639-3: {code}) that is not installed for recognition: expect errors."
         for code, number in missing.items()
     ]
-    if failed and content.is_empty():
-        raise failed
 
 
 def _recognised(image: Callable[[int], Any], number: int, language: str | None) -> dict[str, Any]:
@@ -173,12 +170,10 @@ def _mail(data: bytes, steps: Steps, depth: int) -> Content:
 
 def _archive(data: bytes, steps: Steps, depth: int) -> Content:
     content = Content(ZIP, [])
-    count, failed = 0, None
+    count = 0
     for count, (name, member) in enumerate(archives.documents(data), 1):
         if count <= _MOST_MEMBERS:
-            failed = _add_part(content, name, member, steps, depth) or failed
-    if content.is_empty():
-        raise failed or failures.no_text()
+            _add_part(content, name, member, steps, depth)
     _say_left_out(content, count)
     return content
 
@@ -188,33 +183,27 @@ def _say_left_out(content: Content, count: int) -> None:
         content.warnings.append(f"Of {count:,} files only the first {_MOST_MEMBERS:,} were read.")
 
 
-def _add_part(
-    content: Content, name: str, data: bytes | None, steps: Steps, depth: int, level: int = 1
-) -> UnreadableFile | None:
+def _add_part(content: Content, name: str, data: bytes | None, steps: Steps, depth: int, level: int = 1) -> None:
     name = "".join(filter(str.isprintable, name)).strip() or "unnamed"
-    if data is None:
-        return _add(content, name, _damaged, level)
-    return _add(content, name, partial(read, data, name, steps, depth + 1), level)
+    reading = _damaged if data is None else partial(read, data, name, steps, depth + 1)
+    _add(content, name, reading, level)
 
 
 def _damaged() -> Content:
     raise failures.corrupt()
 
 
-def _add(content: Content, name: str, reading: Callable[[], Content], level: int) -> UnreadableFile | None:
-    """Append what `reading` gives, below its name as a heading of `level` (0: none).
-
-    Where it cannot be read, say so and return why.
-    """
+def _add(content: Content, name: str, reading: Callable[[], Content], level: int) -> None:
+    """Append what `reading` gives, below its name as a heading of `level` (0: none), or say why there is nothing."""
     try:
         part = reading()
     except UnreadableFile as error:
+        content.failure = error
         content.warnings.append(f"{name} was not read: {error.message}")
-        return error
+        return
     content.ocr_pages += part.ocr_pages
     content.warnings += [f"{name}: {warning}" for warning in part.warnings]
     if level:
         content.pages.append((None, f"{'#' * level} {name}"))
     for _, text in part.pages:
         content.pages.append((None, escaped(text) if part.mime_type == PLAIN else demoted(text, level)))
-    return None

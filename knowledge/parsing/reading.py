@@ -70,7 +70,8 @@ def _ask(task: str, data: bytes, filename: str, limits: Limits, **details: int) 
         **asdict(limits),
         **details,
     }
-    answer = _exchange(request, data, limits.seconds + limits.scan_seconds + limits.seconds_per_scan)
+    whole = limits.seconds + limits.scan_seconds + limits.seconds_per_scan
+    answer = _exchange(request, data, whole * limits.patience)
     if "code" in answer:
         raise UnreadableFile(answer["code"], answer["message"])
     return answer

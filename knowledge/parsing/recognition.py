@@ -3,7 +3,7 @@
 The engine needs a file for each language, which the packages `tesseract-ocr-*` of Debian bring. A page is read in one
 language; where the text turns out to be in another that is installed, it is read again in that. Measured on two pages
 a language, 300 dots per inch, askew, blurred and noisy, words wrong: English 0 %, German 0 %, French 0.3 %, each page in
-1.1 to 1.8 s and 260 MB; all three at once: 0, 2.5, 3.2 %; German and French in English alone: 18 and 13 %.
+about 1 s and 260 MB; all three at once: 0, 2.5, 3.2 %; German and French in English alone: 18 and 13 %.
 (RapidOCR 1.4 from PyPI, models included: 40 to 80 % in 4 to 7 s and 830 MB.)
 """
 
@@ -56,7 +56,7 @@ def recognise(image: Image.Image, language: str | None) -> dict[str, Any]:
     if folder is None:
         raise failures.no_recognition()
     written = io.BytesIO()
-    image.save(written, "PNG", compress_level=1, dpi=(300, 300))
+    image.save(written, "BMP", dpi=(300, 300))  # nothing to pack and unpack
     first = language or installed[0]
     text, seen = _tesseract(written.getvalue(), first, folder)
     if seen in installed and seen != first:
@@ -67,7 +67,7 @@ def recognise(image: Image.Image, language: str | None) -> dict[str, Any]:
 
 def _tesseract(image: bytes, language: str, folder: Path) -> tuple[str, str | None]:
     """The text, and the language that it is in as far as that is certain."""
-    source = xberg.ExtractInput(kind="bytes", bytes=image, mime_type="image/png")
+    source = xberg.ExtractInput(kind="bytes", bytes=image, mime_type="image/bmp")
     try:
         [document] = asyncio.run(xberg.extract(source, _config(language, folder))).results
     except (RuntimeError, ValueError, xberg.XbergError) as error:

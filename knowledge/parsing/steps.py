@@ -15,8 +15,6 @@ from typing import Any
 from . import failures
 from .documents import INVALID_FILE, UnreadableFile
 
-_GRACE_SECONDS = 1.0
-
 
 class Steps:
     """What one request may still spend. Unpacked bytes count over all archives in it."""
@@ -25,62 +23,68 @@ class Steps:
         self.unpacked_bytes: int = request["unpacked_bytes"]
         self.text_characters: int = request["text_characters"]
         self.max_pages: int = request["pages"]
+        self._seconds: float = request["seconds"]
         self._seconds_per_scan: float = request["seconds_per_scan"]
         self._scan_seconds: float = request["scan_seconds"]
+        self._patience: float = request["patience"]
 
-    def reading(self, work: Callable[[], Any], *, seconds: float | None = None) -> Any:
+    def reading(self, work: Callable[[], Any]) -> Any:
         """What `work` returns (as JSON gives it back), within the time left for reading.
 
         Raises UnreadableFile.
         """
-        remaining, _ = signal.setitimer(signal.ITIMER_REAL, 0)
-        started = time.monotonic()
-        try:
-            return _forked(work, min(remaining, seconds or remaining))
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, max(0.001, remaining - (time.monotonic() - started)))
+        result, spent = self._forked(work, self._seconds - time.process_time())
+        self._seconds -= spent
+        return _value(result)
 
     def scanning(self, work: Callable[[], Any]) -> Any:
-        """The same within the time for one image; the time for reading stands still."""
-        remaining, _ = signal.setitimer(signal.ITIMER_REAL, 0)
-        started = time.monotonic()
-        try:
-            if self._scan_seconds <= 0:
-                raise failures.too_slow()
-            return _forked(work, min(self._seconds_per_scan, self._scan_seconds))
-        finally:
-            self._scan_seconds -= time.monotonic() - started
-            signal.setitimer(signal.ITIMER_REAL, remaining)
+        """The same within the time for one image."""
+        result, spent = self._forked(work, min(self._seconds_per_scan, self._scan_seconds))
+        self._scan_seconds -= spent
+        return _value(result)
+
+    def _forked(self, work: Callable[[], Any], seconds: float) -> tuple[bytes | int, float]:
+        """(the answer, or the exit status of a step that failed; the processor seconds spent)."""
+        if seconds <= 0:
+            raise failures.too_slow()
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            _work(work, writer, seconds, self._patience)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            answer = pipe.read()
+        _, status, used = os.wait4(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return code or answer, used.ru_utime + used.ru_stime
 
 
-def _forked(work: Callable[[], Any], seconds: float) -> Any:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        _work(work, writer, seconds)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise failures.of_status(os.waitstatus_to_exitcode(status))
-    result = json.loads(answer)
-    if "code" in result:
-        raise UnreadableFile(result["code"], result["message"])
-    return result["value"]
+def _value(result: bytes | int) -> Any:
+    if isinstance(result, int):
+        raise failures.of_status(result)
+    answer = json.loads(result)
+    if "code" in answer:
+        raise UnreadableFile(answer["code"], answer["message"])
+    return answer["value"]
 
 
-def _work(work: Callable[[], Any], writer: int, seconds: float) -> None:
+def limit_time(seconds: float, patience: float) -> None:
+    """End this process after so much work, or `patience` times as long by the clock, native code or not."""
+    for alarm in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(alarm, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds * patience)
+
+
+def _work(work: Callable[[], Any], writer: int, seconds: float, patience: float) -> None:
     """In the fork; does not return."""
     status = 1
     try:
         # The asker's connection is closed too: it must not stay open because a step hangs.
         os.closerange(3, writer)
         os.closerange(writer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (min(most, max(1, round(seconds + _GRACE_SECONDS))), most))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        with os.fdopen(writer, "w", encoding="utf-8", errors="replace") as pipe:
+        limit_time(seconds, patience)
+        with os.fdopen(writer, "w", encoding="utf-8", errors="surrogatepass") as pipe:
             json.dump(_outcome(work), pipe, ensure_ascii=False)
         status = 0
     finally:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 HERE = Path(__file__).parent
+#: The documents here.
+NAMES = sorted(path.name for path in HERE.glob("*.*") if path.suffix != ".py")
 
 
 def read(name: str) -> bytes:

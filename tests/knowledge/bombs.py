@@ -217,3 +217,10 @@ ENDURED: dict[str, Callable[[], bytes]] = {
 def truncated(data: bytes) -> bytes:
     """The first nine tenths, as an interrupted upload leaves them."""
     return data[: len(data) * 9 // 10]
+
+
+#: Those that cost seconds to make or to refuse: for the proof, not for the suite.
+DEAR = {
+    "stream.pdf", "streams.pdf", "pages.pdf", "form.pdf", "nested.zip", "large.png", "columns.csv", "declared.docx",
+    "long.txt", "wide.csv", "wide.xlsx", "headings.md", "one_line.json",
+}  # fmt: skip
