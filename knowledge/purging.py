@@ -46,7 +46,7 @@ def recover(claim: Claim) -> None:
 def _purge_file(claim: Claim, file: File) -> bool:
     """Remove a file's bytes, and then the row that remembers them."""
     try:
-        storage.delete(file.id)
+        storage.delete(file.stored_id)
     except storage.StorageUnavailable as error:
         with tenant_scope():
             work.retry(claim, delay=_BYTES_AGAIN, reason=error.message)

@@ -2,6 +2,7 @@
 the rows say what there is to do. A worker that did a unit rings for the next one, so a few bells drain any backlog.
 """
 
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,9 @@ from tenants.scope import acting_for
 from . import attachments, expiry, file_batches, files, ingestion, purging, reembedding, replacement, vector_stores
 from .doorbells import MOST_RUNG, ring, ring_on_commit, ring_swept, worker_name
 from .models import File, FileBatch, VectorStore, VectorStoreFile
+from .sources import remote_files
+
+_fetching = threading.BoundedSemaphore(8)
 
 
 @shared_task
@@ -34,6 +38,35 @@ def sweep_ingestion() -> None:
         with acting_for(claim.tenant_id):
             ingestion.recover(claim)
     ring_swept(ingest, work.tend(work.INGESTION).queued)
+
+
+@shared_task
+def fetch() -> None:
+    """Fetch what waits, one after the other, unless this process already fetches as much as it may at once.
+
+    Fetching shares a worker with generations, which must not wait for slow servers: so it takes a few threads only,
+    and who finds none free leaves the work to those who have one.
+    """
+    if not _fetching.acquire(blocking=False):
+        return
+    try:
+        worker = worker_name()
+        while (claim := remote_files.claim_next(worker=worker)) is not None:
+            with acting_for(claim.tenant_id):
+                begun = remote_files.run(claim, worker=worker)
+            for _ in range(min(begun, MOST_RUNG)):
+                ring(ingest)
+    finally:
+        _fetching.release()
+
+
+@shared_task
+def sweep_fetching() -> None:
+    """As `sweep_ingestion`, for files from URLs."""
+    for claim in work.expired(work.FETCHING):
+        with acting_for(claim.tenant_id):
+            remote_files.recover(claim)
+    ring_swept(fetch, min(1, work.tend(work.FETCHING).queued))
 
 
 @shared_task
@@ -100,6 +133,20 @@ def start_store(**store: Any) -> VectorStore:
     created = vector_stores.create_store(**store)
     ring_on_commit(ingest, len(store.get("file_ids", ())))
     return created
+
+
+def start_fetch(**file: Any) -> File:
+    """`remote_files.add_remote_file`, and the doorbell on commit."""
+    added = remote_files.add_remote_file(**file)
+    ring_on_commit(fetch)
+    return added
+
+
+def start_refresh(**file: Any) -> File:
+    """`remote_files.refresh`, and the doorbell on commit."""
+    asked = remote_files.refresh(**file)
+    ring_on_commit(fetch)
+    return asked
 
 
 def start_batch(**batch: Any) -> FileBatch:

@@ -4,7 +4,7 @@ from django.urls import path
 
 from .attachments_api import AttachmentContentView, AttachmentsView, AttachmentView
 from .file_batches_api import FileBatchCancelView, FileBatchesView, FileBatchFilesView, FileBatchView
-from .files_api import FileContentView, FilesView, FileView
+from .files_api import FileContentView, FileRefreshView, FilesView, FileView
 from .replacement_api import FileReplacementView
 from .vector_stores_api import VectorStoreSearchView, VectorStoresView, VectorStoreView
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("files/<str:file_id>", FileView.as_view()),
     path("files/<str:file_id>/content", FileContentView.as_view()),
     path("files/<str:file_id>/replace", FileReplacementView.as_view()),
+    path("files/<str:file_id>/refresh", FileRefreshView.as_view()),
     path("vector_stores", VectorStoresView.as_view()),
     path(_STORE, VectorStoreView.as_view()),
     path(f"{_STORE}/search", VectorStoreSearchView.as_view()),

@@ -16,6 +16,8 @@ GENERATION = "generation"
 INGESTION = "ingestion"
 PURGING = "purging"
 REEMBEDDING = "reembedding"
+FETCHING = "fetching"
+SYNCING = "syncing"
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _ingest(job: Job, lease: Lease) -> int:
     progress = Progress(job)
     text = documents.stored(job) or documents.assembled(job)
     if text is None:
-        data = storage.read(job.file.id)
+        data = storage.read(job.file.stored_id)
         ranges = documents.page_ranges(data, job.file.filename)
         if ranges:
             return split_reading(job, ranges)

@@ -85,6 +85,7 @@ DOORS = [
     Door("DELETE", FILE, "files.write"),
     Door("GET", f"{FILE}/content", "files.read"),
     Door("POST", f"{FILE}/replace", "files.write", {"file_id": "{file}"}),
+    Door("POST", f"{FILE}/refresh", "files.write"),
     Door("GET", STORES, READ),
     Door("POST", STORES, WRITE, {"file_ids": ["{file}"]}),
     Door("GET", STORE, READ),
