@@ -3,12 +3,17 @@
 `build` is idempotent and may race: the graph is written beside its place and renamed, so a reader sees the whole file
 or none. `MiniLM` loads on first use, once per process (a session does not survive a fork), and may be shared by
 threads: onnxruntime's `run` and the tokenizer are both reentrant and release the GIL.
+
+A batch runs on one core, and the process runs as many batches at once as it has cores, whoever asked for them: two
+batches on a core each take less processor time than one after the other on both, and documents that are embedded at
+the same time share the cores batch by batch.
 """
 
 import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,7 +30,7 @@ GRAPH_VERSION = 1  # raise it with every change to minilm_graph, so that no mach
 
 _CLS, _SEP, _PAD = 101, 102, 0
 _SPECIALS = 2
-_BATCH_WORD_PIECES = 2048  # padding included; larger batches leave the cache and were slower
+_BATCH_WORD_PIECES = 512  # padding included; larger batches leave the cache and were slower
 
 
 def build(target_dir: Path) -> Path:
@@ -48,16 +53,12 @@ def build(target_dir: Path) -> Path:
 
 
 class MiniLM:
-    """Sentence embeddings of 384 dimensions; see the module docstring for threads and forks.
+    """Sentence embeddings of 384 dimensions; see the module docstring for threads and forks."""
 
-    `intra_op_threads` is the number of cores one call may use; 0 leaves it to onnxruntime (all of them).
-    """
-
-    def __init__(self, model_dir: Path, *, intra_op_threads: int = 0) -> None:
+    def __init__(self, model_dir: Path) -> None:
         self._model_dir = model_dir
-        self._intra_op_threads = intra_op_threads
         self._lock = threading.Lock()
-        self._loaded: tuple[int, onnxruntime.InferenceSession] | None = None
+        self._loaded: _Loaded | None = None
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings float32 (len(texts), 384), each of length 1, in the order of `texts`.
@@ -69,32 +70,45 @@ class MiniLM:
             return embeddings
         encodings = offline_tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)
         rows = [[_CLS, *encoding.ids[: MAX_WORD_PIECES - _SPECIALS], _SEP] for encoding in encodings]
-        session = self._session()
-        for batch in _batches([len(row) for row in rows]):
-            ids, mask = _padded([rows[index] for index in batch])
-            embeddings[batch] = session.run(["embeddings"], {"input_ids": ids, "mask": mask})[0]
+        loaded = self._load_once()
+        batches = list(_batches([len(row) for row in rows]))
+        made = loaded.cores.map(lambda batch: loaded.run([rows[index] for index in batch]), batches)
+        for batch, vectors in zip(batches, made, strict=True):
+            embeddings[batch] = vectors
         return embeddings
 
     def count_tokens(self, text: str) -> int:
         """Word pieces of `text`, without the two special ones and without truncation."""
         return len(offline_tokenizer().encode(text, add_special_tokens=False).ids)
 
-    def _session(self) -> onnxruntime.InferenceSession:
+    def _load_once(self) -> "_Loaded":
         loaded = self._loaded
-        if loaded is None or loaded[0] != os.getpid():
+        if loaded is None or loaded.process != os.getpid():
             with self._lock:
-                if self._loaded is None or self._loaded[0] != os.getpid():
-                    self._loaded = (os.getpid(), self._load())
+                if self._loaded is None or self._loaded.process != os.getpid():
+                    self._loaded = _Loaded(self._load())
                 loaded = self._loaded
-        return loaded[1]
+        return loaded
 
     def _load(self) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._intra_op_threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        # Spinning burns the cores that web and database share with us; it buys a few per cent on an idle machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return onnxruntime.InferenceSession(str(build(self._model_dir)), options, providers=["CPUExecutionProvider"])
+
+
+class _Loaded:
+    """The model in this process, and the threads that run it: one for each core that the process may use."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.process = os.getpid()
+        self.cores = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="minilm")
+        self._session = session
+
+    def run(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+        """The vectors of one batch."""
+        ids, mask = _padded(rows)
+        return self._session.run(["embeddings"], {"input_ids": ids, "mask": mask})[0]
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

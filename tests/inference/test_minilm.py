@@ -17,7 +17,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(model_dir: Path) -> minilm.MiniLM:
-    return minilm.MiniLM(model_dir, intra_op_threads=1)
+    return minilm.MiniLM(model_dir)
 
 
 def test_the_similarities_are_the_model_cards(model: minilm.MiniLM) -> None:
@@ -72,11 +72,11 @@ def test_a_race_to_build_leaves_one_whole_file(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         paths = set(pool.map(lambda _: minilm.build(tmp_path), range(2)))
     assert [*tmp_path.iterdir()] == [*paths]
-    assert minilm.MiniLM(tmp_path, intra_op_threads=1).embed(["x"]).shape == (1, 384)
+    assert minilm.MiniLM(tmp_path).embed(["x"]).shape == (1, 384)
 
 
 def test_threads_share_a_model(model_dir: Path) -> None:
-    shared = minilm.MiniLM(model_dir, intra_op_threads=1)
+    shared = minilm.MiniLM(model_dir)
     texts = [f"text number {number}" for number in range(16)]
     with ThreadPoolExecutor(4) as pool:
         vectors = np.vstack([*pool.map(lambda text: shared.embed([text]), texts)])
