@@ -1,14 +1,15 @@
 """Embedding tokens: held before they are used, charged after. Both join the caller's scope."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from billing.models import Meter
-from billing.pricing import quote
+from billing.pricing import Quote, quote
 from billing.reservations import UsageLine, dispatched, reserve, settle
 from tenants.ids import uuid7
-from tenants.scope import tenant_scope
+from tenants.scope import current_tenant, tenant_scope
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,20 @@ class Hold:
     reservation_id: UUID
     model: str
     tokens: int
+
+
+_REMEMBER_SECONDS = 3.0
+_remembered: dict[tuple[UUID, str, str], tuple[Quote, float]] = {}
+
+
+def _quote(model: str, currency: str, now: datetime) -> Quote:
+    """The current tenant's price of the model's tokens, looked up every few seconds at most."""
+    asked = (current_tenant(), model, currency)
+    found = _remembered.get(asked)
+    if found is None or found[1] < time.monotonic():
+        prices = quote(needs=[(model, Meter.EMBEDDING_TOKENS.value)], currency=currency, now=now)
+        found = _remembered[asked] = (prices, time.monotonic() + _REMEMBER_SECONDS)
+    return found[0]
 
 
 def hold_tokens(
@@ -48,7 +63,7 @@ def hold_tokens(
     need = (model, Meter.EMBEDDING_TOKENS.value)
     hold = Hold(uuid7(), model, tokens)
     with tenant_scope():
-        prices = quote(needs=[need], currency=payer.currency, now=now)
+        prices = _quote(model, payer.currency, now)
         reserve(
             reservation_id=hold.reservation_id,
             request_id=request_id,

@@ -32,13 +32,12 @@ def renew_hold(reservation_id: UUID) -> None:
     extend(reservation_id, lease=_SHORTEST_HOLD)
 
 
-def charge_tokens(job: Job, tokens: int) -> None:
+def charge_tokens(job: Job, reservation_id: UUID | None, tokens: int) -> None:
     """Charge a completed document once, at the hold it has, or at a new one; inside the scope that completes it.
 
     Raises:
         BudgetExhausted, BudgetHeld: the hold ran out meanwhile, and the budget no longer allows it.
     """
-    reservation_id = fenced(job).values_list("reservation_id", flat=True).first()
     model = job.store.embedding_model
     if reservation_id is None or not charge(Hold(reservation_id, model, tokens), attempt=job.claim.attempt):
         charge(hold(job, tokens), attempt=job.claim.attempt)

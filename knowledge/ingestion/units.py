@@ -95,10 +95,11 @@ def lock(job: Job) -> VectorStoreFile:
         LeaseLost: the attachment is gone, or another attempt's.
         SpaceSwitched: what this run embedded is of no use any more.
     """
-    store = VectorStore.objects.select_for_update(no_key=True).filter(id=job.store.id).first()
+    stores = VectorStore.objects.select_for_update(no_key=True).filter(id=job.store.id)
+    space_id = stores.values_list("space_id", flat=True).first()
     attachment = fenced(job).select_for_update().first()
-    if store is None or attachment is None:
+    if space_id is None or attachment is None:
         raise LeaseLost
-    if store.space_id != job.store.space_id:
+    if space_id != job.store.space_id:
         raise SpaceSwitched
     return attachment

@@ -52,6 +52,30 @@ BEGIN
      WHERE v.tenant_id = p_tenant AND v.id = p_store;
 END $$;
 
+-- Write chunks of a store file with their vectors: [{ordinal, text, start, end, page, heading, tokens, language,
+-- passages: [[start, end, tokens], …] and vectors: ["[x, …]", …], one for each passage}]. Returns how many chunks were
+-- written: those that are there already are another run's, and the caller's transaction must be undone.
+CREATE OR REPLACE FUNCTION write_chunks(p_tenant uuid, p_store uuid, p_store_file uuid, p_space uuid, p_chunks json)
+RETURNS bigint LANGUAGE sql AS $$
+    WITH pieces AS MATERIALIZED (
+        SELECT uuidv7() AS id, p.* FROM json_to_recordset(p_chunks) AS p (
+            ordinal int, text text, start int, "end" int, page int, heading text, tokens int, language text,
+            passages jsonb, vectors json)),
+    written AS (
+        INSERT INTO knowledge_chunk (
+                tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens, language, passages)
+            SELECT p_tenant, p.id, p_store_file, p.ordinal, p.text, p.start, p."end", p.page, p.heading, p.tokens,
+                   p.language, p.passages FROM pieces p
+            ON CONFLICT (tenant_id, store_file_id, ordinal) DO NOTHING RETURNING 1),
+    embedded AS (
+        INSERT INTO knowledge_embedding (
+                tenant_id, id, space_id, chunk_id, passage, start, "end", store_id, store_file_id, embedding)
+            SELECT p_tenant, uuidv7(), p_space, p.id, v.n - 1, (p.passages -> (v.n::int - 1) ->> 0)::int,
+                   (p.passages -> (v.n::int - 1) ->> 1)::int, p_store, p_store_file, v.vector::halfvec
+              FROM pieces p CROSS JOIN LATERAL json_array_elements_text(p.vectors) WITH ORDINALITY AS v (vector, n))
+    SELECT count(*) FROM written
+$$;
+
 -- Give a store file the chunks and vectors that another one of the same content has.
 CREATE OR REPLACE FUNCTION copy_chunks(p_tenant uuid, p_from uuid, p_store uuid, p_store_file uuid)
 RETURNS void LANGUAGE plpgsql AS $$
