@@ -226,6 +226,8 @@ def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -
         filters=wanted.filters,
         ranker=wanted.ranking_options.ranker,
         score_threshold=wanted.ranking_options.score_threshold,
+        mmr_lambda=wanted.ranking_options.mmr_lambda,
+        neighbors=wanted.ranking_options.neighbors,
         groups=call.admitted.groups,
     )
     if not any(price["model"] == found.embedding_model for price in call.prices):

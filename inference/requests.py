@@ -63,6 +63,8 @@ class RankingOptions(Lenient):
 
     ranker: str = "auto"
     score_threshold: float = Field(default=0.0, ge=0, le=1)
+    mmr_lambda: float = Field(default=1.0, ge=0, le=1)
+    neighbors: int = Field(default=0, ge=0, le=5)
 
 
 class FileSearch(Lenient):

@@ -1,5 +1,6 @@
 """`/v1/vector_stores`: create, list, read, update, delete, search."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -230,10 +231,40 @@ class VectorStoreSearchView(TenantAPIView):
         """A search."""
 
         class RankingOptions(serializers.Serializer):
-            """How passages are ranked, and from which score on they are answered; see `knowledge.retrieval`."""
+            """How passages are ranked, and from which score on they are answered."""
 
-            ranker = serializers.CharField(required=False, default="auto")
-            score_threshold = serializers.FloatField(required=False, default=0.0, min_value=0, max_value=1)
+            ranker = serializers.CharField(
+                required=False,
+                default="auto",
+                help_text="`auto`, `default-2024-11-15`, `none` or `hybrid`: meaning and words, fused by reciprocal rank; "
+                "`dense`: meaning only; `lexical`: words only (BM25).",
+            )
+            score_threshold = serializers.FloatField(
+                required=False,
+                default=0.0,
+                min_value=0,
+                max_value=1,
+                help_text="Passages that score below are left out. What a score means depends on the ranker. Hybrid: "
+                "1 for a passage that is first by meaning and by words, about 0.5 for one that is first by one of them; it "
+                "compares the passages of one answer and says nothing of their relevance. `dense`: the cosine similarity of "
+                "query and passage, comparable between queries. `lexical`: the share of the best passage's BM25 score.",
+            )
+            mmr_lambda = serializers.FloatField(
+                required=False,
+                default=1.0,
+                min_value=0,
+                max_value=1,
+                help_text="Atrium's own. Below 1, passages unlike those before them are preferred (maximal marginal "
+                "relevance): 1 is relevance only, 0 difference only. Passages that overlap better ones of the same file by "
+                "a third are left out always.",
+            )
+            neighbors = serializers.IntegerField(
+                required=False,
+                default=0,
+                min_value=0,
+                max_value=5,
+                help_text="Atrium's own. Answer each passage with so many chunks before and after it, joined.",
+            )
 
         query = serializers.JSONField(help_text="A string, or a list of wordings of the same question.")
         filters = Filters(required=False, allow_null=True)
@@ -260,11 +291,22 @@ class VectorStoreSearchView(TenantAPIView):
                 type = serializers.CharField(default="text")
                 text = serializers.CharField()
 
+            class Matched(serializers.Serializer):
+                """A place in the document."""
+
+                page = serializers.IntegerField(allow_null=True)
+                start = serializers.IntegerField()
+                end = serializers.IntegerField()
+
             file_id = serializers.CharField()
             filename = serializers.CharField()
             score = serializers.FloatField()
             attributes = serializers.DictField(allow_null=True)
             content = Content(many=True)
+            page = serializers.IntegerField(allow_null=True, help_text="Where the text begins; null without pages.")
+            start = serializers.IntegerField(help_text="The text's place in the document, in characters.")
+            end = serializers.IntegerField()
+            matched = Matched(allow_null=True, help_text="The part of it that is nearest in meaning to the query.")
 
         object = serializers.CharField(default="vector_store.search_results.page")
         search_query = serializers.ListField(child=serializers.CharField())
@@ -288,9 +330,8 @@ class VectorStoreSearchView(TenantAPIView):
             query=values["query"],
             limit=values["max_num_results"],
             filters=values.get("filters"),
-            ranker=ranking.get("ranker", "auto"),
-            score_threshold=ranking.get("score_threshold", 0.0),
             groups=caller.groups,
+            **ranking,
         )
         return Response(
             {
@@ -310,4 +351,8 @@ def _hit_json(passage: Passage) -> dict[str, Any]:
         "score": passage.score,
         "attributes": passage.attributes,
         "content": [{"type": "text", "text": passage.text}],
+        "page": passage.page,
+        "start": passage.start,
+        "end": passage.end,
+        "matched": asdict(passage.matched) if passage.matched else None,
     }

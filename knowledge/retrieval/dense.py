@@ -33,5 +33,10 @@ def dense_list(question: Question, number: int, vector: np.ndarray, *, tenant_id
         rows=_NEAREST_ROWS,
         candidates=CANDIDATES,
     )
-    literal = HalfVector(vector / max(float(np.linalg.norm(vector)), 1e-12)).to_text()
+    literal = vector_literal(vector)
     return sql, [literal, tenant_id, question.space_id, question.store_ids, literal]
+
+
+def vector_literal(vector: np.ndarray) -> str:
+    """A query vector, of length 1, as pgvector reads it."""
+    return HalfVector(vector / max(float(np.linalg.norm(vector)), 1e-12)).to_text()

@@ -1,8 +1,8 @@
 """A search that somebody pays for: the tokens of its wordings are held, used and charged."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Unpack
 from uuid import UUID
 
 from billing.reservations import release
@@ -10,7 +10,7 @@ from tenants.ids import uuid7
 
 from ..metering import Payer, charge, hold_tokens
 from .passages import SearchResult
-from .questions import prepare
+from .questions import Options, prepare
 from .searching import answer
 
 _LEASE = timedelta(minutes=2)
@@ -22,17 +22,10 @@ def metered_search(
     now: datetime,
     store_ids: Sequence[UUID],
     query: str | Sequence[str],
-    limit: int = 10,
-    filters: Mapping[str, Any] | None = None,
-    ranker: str = "auto",
-    score_threshold: float = 0.0,
-    groups: Collection[str] = (),
+    **options: Unpack[Options],
 ) -> SearchResult:
     """`search`, paid by `payer`; raises as it does, and where a budget does not allow it."""
-    question = prepare(
-        store_ids=store_ids, query=query, limit=limit, filters=filters, ranker=ranker, score_threshold=score_threshold,
-        groups=groups,
-    )  # fmt: skip
+    question = prepare(store_ids=store_ids, query=query, **options)
     if not question.tokens:
         return answer(question)
     hold = hold_tokens(

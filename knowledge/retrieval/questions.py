@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
@@ -17,12 +17,24 @@ from ..lifetime import StoreExpired, has_expired
 from ..models import VectorStore, VectorStoreFile
 from ..ports import Embedder, SpaceChanged, embedder_for
 
-MAX_RESULTS = 50
+MAX_RESULTS, MAX_NEIGHBORS = 50, 5
 MAX_WORDINGS, MAX_QUERY_CHARACTERS = 8, 8192
 #: What `ranker` may be. OpenAI's three all mean the fusion of both lists.
 HYBRID = ("auto", "default-2024-11-15", "none", "hybrid")
 DENSE, LEXICAL = "dense", "lexical"
 _ACTIVE_EVERY = timedelta(hours=1)
+
+
+class Options(TypedDict, total=False):
+    """What a search may be told beside stores and query; what is left out has the default of `prepare`."""
+
+    limit: int
+    filters: Mapping[str, Any] | None
+    ranker: str
+    score_threshold: float
+    mmr_lambda: float
+    neighbors: int
+    groups: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,8 @@ class Question:
     limit: int
     ranker: str
     score_threshold: float
+    mmr_lambda: float
+    neighbors: int
     filters: Mapping[str, Any] | None
     groups: list[str]
     #: Whether any file of the stores is kept to groups. Most stores have none, and pay nothing for those that do.
@@ -52,11 +66,28 @@ def prepare(
     filters: Mapping[str, Any] | None = None,
     ranker: str = "auto",
     score_threshold: float = 0.0,
+    mmr_lambda: float = 1.0,
+    neighbors: int = 0,
     groups: Collection[str] = (),
 ) -> Question:
-    """Check a search and count the tokens it will embed; raises as `search`."""
+    """Check a search and count the tokens it will embed.
+
+    Args:
+        query: one wording, or several of the same question.
+        filters: OpenAI's comparison and compound filters on the files' attributes.
+        ranker: one of `HYBRID`, `dense` or `lexical`.
+        score_threshold: what scores below is left out; `fusion` says what scores mean.
+        mmr_lambda: below 1, passages unlike each other are preferred (see `diversity`).
+        neighbors: how many chunks before and after a passage are answered with it.
+        groups: the caller's; files that are kept to other groups do not take part (see `access`).
+
+    Raises:
+        NotFound: a store that this tenant does not have.
+        InvalidRequest: anything out of range, or stores of different embedding models.
+    """
     wordings = [query] if isinstance(query, str) else list(query)
-    _check(wordings, limit, ranker, score_threshold)
+    _check_query(wordings)
+    _check_ranking(limit, ranker, score_threshold, mmr_lambda, neighbors)
     stores, restricted = _stores(store_ids)
     if len({store.space_id for store in stores}) > 1:
         raise InvalidRequest(
@@ -75,24 +106,36 @@ def prepare(
         limit=limit,
         ranker=ranker,
         score_threshold=score_threshold,
+        mmr_lambda=mmr_lambda,
+        neighbors=neighbors,
         filters=filters,
         groups=sorted(groups),
         restricted=restricted,
     )
 
 
-def _check(wordings: list[str], limit: int, ranker: str, score_threshold: float) -> None:
+def _check_query(wordings: list[str]) -> None:
     if not 0 < len(wordings) <= MAX_WORDINGS:
         raise InvalidRequest(f"Invalid 'query': 1 to {MAX_WORDINGS} wordings.", param="query")
     if not all(0 < len(text.strip()) <= len(text) <= MAX_QUERY_CHARACTERS and storable(text) for text in wordings):
         raise InvalidRequest(f"Invalid 'query': 1 to {MAX_QUERY_CHARACTERS} characters.", param="query")
-    if not 1 <= limit <= MAX_RESULTS:
-        raise InvalidRequest(f"Invalid 'max_num_results': must be from 1 to {MAX_RESULTS}.", param="max_num_results")
+
+
+def _check_ranking(limit: int, ranker: str, score_threshold: float, mmr_lambda: float, neighbors: int) -> None:
+    _check_range("max_num_results", limit, 1, MAX_RESULTS)
     if ranker not in (*HYBRID, DENSE, LEXICAL):
         known = ", ".join((*HYBRID, DENSE, LEXICAL))
         raise InvalidRequest(f"Invalid 'ranker': must be one of {known}.", param="ranking_options.ranker")
-    if not 0 <= score_threshold <= 1:
-        raise InvalidRequest("Invalid 'score_threshold': must be from 0 to 1.", param="ranking_options.score_threshold")
+    _check_range("ranking_options.score_threshold", score_threshold, 0, 1)
+    _check_range("ranking_options.mmr_lambda", mmr_lambda, 0, 1)
+    _check_range("ranking_options.neighbors", neighbors, 0, MAX_NEIGHBORS)
+
+
+def _check_range(param: str, value: float, least: int, most: int) -> None:
+    # Written so that NaN, which is below and above nothing, does not pass.
+    if not least <= value <= most:
+        name = param.rpartition(".")[2]
+        raise InvalidRequest(f"Invalid '{name}': must be from {least} to {most}.", param=param)
 
 
 def _stores(store_ids: Sequence[UUID]) -> tuple[list[VectorStore], bool]:

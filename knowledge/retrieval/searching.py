@@ -1,101 +1,93 @@
-"""A search from query to passages: one statement makes the lists, fuses them and reads the passages."""
+"""A search from query to passages: one statement makes the lists and fuses them; the chosen chunks are read after it."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Unpack
 from uuid import UUID
 
 import numpy as np
 from django.db import connection
+from pgvector import HalfVector
 
 from tenants.scope import tenant_scope
 
-from ..access import ALLOWED
 from ..filters import Fragment
 from .dense import dense_list
-from .fusion import fused
+from .diversity import Candidate, diverse, without_overlap
+from .fusion import dense_weight, fused
 from .lexical import lexical_list
 from .matching import CONDITION, matching
-from .passages import Passage, SearchResult
-from .questions import DENSE, HYBRID, LEXICAL, Question, prepare
+from .passages import SearchResult, read_passages
+from .questions import DENSE, HYBRID, LEXICAL, Options, Question, prepare
 
-_PASSAGES = """
-SELECT f.file_id, file.filename, f.id, c.id, c.text, best.score::float8, c.page, c.start, c."end", f.attributes
+# Ranked chunks looked at for each that is answered: the default chunking has two that overlap with each.
+_LOOKED_AT = 4
+_CANDIDATES = """
+SELECT c.id, f.file_id, c.start, c."end", best.score::float8
   FROM (SELECT chunk_id, score FROM fused WHERE score >= %s ORDER BY score DESC, chunk_id LIMIT %s) best
   JOIN knowledge_chunk c ON c.tenant_id = %s AND c.id = best.chunk_id
   JOIN knowledge_vectorstorefile f ON f.tenant_id = %s AND f.id = c.store_file_id
-  JOIN knowledge_file file ON file.tenant_id = %s AND file.id = f.file_id
- WHERE {allowed}
  ORDER BY best.score DESC, best.chunk_id"""
+# The last of a chunk's vectors is the mean of several.
+_VECTORS = """
+SELECT DISTINCT ON (chunk_id) chunk_id, embedding::text FROM knowledge_embedding
+ WHERE tenant_id = %s AND space_id = %s AND chunk_id = ANY (%s::uuid[]) ORDER BY chunk_id, passage DESC"""
 
 
-def search(
-    *,
-    store_ids: Sequence[UUID],
-    query: str | Sequence[str],
-    limit: int = 10,
-    filters: Mapping[str, Any] | None = None,
-    ranker: str = "auto",
-    score_threshold: float = 0.0,
-    groups: Collection[str] = (),
-) -> SearchResult:
+def search(*, store_ids: Sequence[UUID], query: str | Sequence[str], **options: Unpack[Options]) -> SearchResult:
     """The passages of the current tenant's stores that answer `query`, best first; the caller meters the tokens.
 
-    Args:
-        query: one wording, or several of the same question.
-        filters: OpenAI's comparison and compound filters on the files' attributes.
-        ranker: one of `HYBRID`, `dense` or `lexical`.
-        groups: the caller's; files that are kept to other groups do not take part (see `access`).
-
     Raises:
-        NotFound: a store that this tenant does not have.
-        InvalidRequest: anything out of range, or stores of different embedding models.
+        NotFound, InvalidRequest: see `prepare`, which also says what the options mean.
         EmbedderUnavailable: try again.
     """
-    return answer(
-        prepare(
-            store_ids=store_ids,
-            query=query,
-            limit=limit,
-            filters=filters,
-            ranker=ranker,
-            score_threshold=score_threshold,
-            groups=groups,
-        )
-    )
+    return answer(prepare(store_ids=store_ids, query=query, **options))
 
 
 def answer(question: Question) -> SearchResult:
-    """Embed the wordings and search: one statement. Raises as `search`."""
+    """Embed the wordings and search. Raises as `search`."""
     vectors = np.empty((0, 0)) if question.ranker == LEXICAL else question.embedder.embed(question.wordings)
     with tenant_scope() as tenant_id:
-        sql, parameters = _statement(question, tenant_id, vectors)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            passages = [_passage(row) for row in cursor.fetchall()]
+        chosen = _chosen(question, _candidates(question, tenant_id, vectors), tenant_id)
+        passages = read_passages(
+            question,
+            [(candidate.id, candidate.score) for candidate in chosen],
+            tenant_id,
+            vectors[0] if len(vectors) else None,
+        )
     return SearchResult(passages, question.embedder.model, question.tokens)
 
 
+def _candidates(question: Question, tenant_id: UUID, vectors: np.ndarray) -> list[Candidate]:
+    sql, parameters = _statement(question, tenant_id, vectors)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return [Candidate(*row) for row in cursor.fetchall()]
+
+
+def _chosen(question: Question, ranked: Sequence[Candidate], tenant_id: UUID) -> list[Candidate]:
+    kept = without_overlap(ranked)
+    if question.mmr_lambda == 1 or len(kept) < 2:
+        return kept[: question.limit]
+    with connection.cursor() as cursor:
+        cursor.execute(_VECTORS, [tenant_id, question.space_id, [candidate.id for candidate in kept]])
+        vectors = {chunk: HalfVector.from_text(text).to_numpy().astype(np.float32) for chunk, text in cursor.fetchall()}
+    return diverse(kept, vectors, mmr_lambda=question.mmr_lambda, limit=question.limit)
+
+
 def _statement(question: Question, tenant_id: UUID, vectors: np.ndarray) -> Fragment:
-    """The whole search as SQL: the lists, their fusion, the passages."""
+    """The ranked chunks as SQL: the lists, their fusion, where the best of it stand."""
     allowed = matching(question, tenant_id)
     condition = CONDITION if allowed else ""
     tables: list[Fragment] = [allowed] if allowed else []
-    lists = []
+    lists: dict[str, float] = {}
     for number in range(len(question.wordings)):
         if question.ranker != DENSE:
             tables.append(lexical_list(question, number, tenant_id=tenant_id, condition=condition))
-            lists.append(f"lexical_{number}")
+            lists[f"lexical_{number}"] = 1.0
         if question.ranker != LEXICAL:
             tables.append(dense_list(question, number, vectors[number], tenant_id=tenant_id, condition=condition))
-            lists.append(f"dense_{number}")
+            lists[f"dense_{number}"] = dense_weight(question, number)
     parts = [sql for sql, _ in tables] + [fused(lists, by_rank=question.ranker in HYBRID)]
     parameters = [parameter for _, values in tables for parameter in values]
-    parameters += [question.score_threshold, question.limit, tenant_id, tenant_id, tenant_id, question.groups]
-    # The groups once more, in this statement's own view: a file may have become restricted since the question was checked.
-    return f"WITH {','.join(parts)}{_PASSAGES.format(allowed=ALLOWED)}", parameters
-
-
-def _passage(row: Sequence[Any]) -> Passage:
-    *values, attributes = row
-    return Passage(*values, json.loads(attributes))  # type: ignore[call-arg]  # mypy cannot count a starred list
+    parameters += [question.score_threshold, question.limit * _LOOKED_AT, tenant_id, tenant_id]
+    return f"WITH {','.join(parts)}{_CANDIDATES}", parameters

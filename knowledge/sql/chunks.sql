@@ -10,6 +10,16 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
          GROUP BY key HAVING sum(value::bigint) > 0) counted
 $$;
 
+-- The page on which a place in a file's text lies. Null without pages, and where the file has several texts, each with
+-- offsets of its own, because stores prepare it differently.
+CREATE OR REPLACE FUNCTION page_of(p_tenant uuid, p_file uuid, p_place int)
+RETURNS int LANGUAGE sql STABLE AS $$
+    SELECT max((page ->> 0)::int) FILTER (WHERE (page ->> 1)::int <= p_place)
+      FROM knowledge_document d CROSS JOIN LATERAL jsonb_array_elements(d.pages) AS page
+     WHERE d.tenant_id = p_tenant AND d.file_id = p_file
+    HAVING count(DISTINCT d.id) = 1
+$$;
+
 -- Remove the parts that a long document's ingestion was cut into, with their work. The attachment is locked first, as a
 -- part that ends does, or the two could wait for each other.
 CREATE OR REPLACE FUNCTION remove_parts(p_tenant uuid, p_store_file uuid)

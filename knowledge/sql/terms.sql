@@ -40,7 +40,8 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- A text as its words are looked for: composed, without invisible characters, joined words apart and, after the text,
--- as one. Postgres's parser would keep paths, addresses, hosts and signed numbers whole, and drop what looks like a tag.
+-- as one; `e.g.` and `U.S.` as one only, for single letters say nothing. Postgres's parser would keep paths, addresses,
+-- hosts and signed numbers whole, and drop what looks like a tag.
 CREATE OR REPLACE FUNCTION words_apart(p_text text)
 RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT translate(plain, '-/@._:\,+#=~<>&''’‐‑–—', '                       ') || ' ' || coalesce((
@@ -52,7 +53,8 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                                       || '\U00020000-\U000323af]')
                         THEN letter_pairs(normalize(clean, NFKC))
                         ELSE normalize(clean, NFKC) END AS plain
-              FROM translate(p_text, U&'\00AD\200B\200C\200D\200E\200F\2060\FEFF', '') AS clean) cleaned
+              FROM regexp_replace(translate(p_text, U&'\00AD\200B\200C\200D\200E\200F\2060\FEFF', ''),
+                                  '\m([[:alpha:]])\.(?=[[:alpha:]]\M)', '\1', 'g') AS clean) cleaned
 $$;
 
 -- A stem without the accents of Latin letters, so that `cafe` finds `café`. Other scripts stay as they are.
