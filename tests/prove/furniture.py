@@ -58,6 +58,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )
         batch = post(f"vector_stores/{store['id']}/file_batches", json={"file_ids": [file["id"]]})
         key = post("api_keys", json={"name": mark, "scopes": ["inference"]})
+        secret = post("signing_secrets", json={"name": mark})
         post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
         model = f"{mark}-model"
         upstream = ground.upstream.url
@@ -89,6 +90,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "store_id": store["id"],
         "batch_id": batch["id"],
         "key_id": key["id"],
+        "secret_id": secret["id"],
         "model_id": model,
     }
     ids["tenant_id"] = public_id("tenant_", UUID(tenant.id))

@@ -24,7 +24,7 @@ from tests.prove.verdict import Verdict
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-_LISTS = ("files", "vector_stores", "api_keys", "vector_stores/{own_store_id}/files")
+_LISTS = ("files", "vector_stores", "api_keys", "signing_secrets", "vector_stores/{own_store_id}/files")
 _VARIES = re.compile(
     r'csrfmiddlewaretoken" value="\w+"|nonce="[^"]+"|nonce-[\w+/=-]+|"created(_at)?":\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}'
 )
