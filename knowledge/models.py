@@ -162,6 +162,12 @@ class VectorStore(TenantModel):
     metadata = models.JSONField(default=dict, blank=True)
     embedding_model = models.CharField(max_length=200, help_text="The model whose price embedding has.")
     space = models.ForeignKey(Space, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    preparation = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="What is done to texts before they are cut; see `preparation`.",
+    )
     expires_after_days = models.PositiveSmallIntegerField(null=True, blank=True)
     last_active_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -19,6 +19,7 @@ from .deletion import mark_store
 from .lifetime import StoreExpired, has_expired
 from .models import VectorStore, VectorStoreFile
 from .ports import DEFAULT_MODEL, embedder_for
+from .preparation.settings import check_preparation
 from .reembedding.requests import begin, space_of
 from .removal import IN_PROGRESS, cancel
 
@@ -50,6 +51,7 @@ def create_store(
     strategy: ChunkingStrategy | None = None,
     key_id: UUID | None = None,
     sight: Collection[str] | None = None,
+    preparation: dict[str, Any] | None = None,
 ) -> VectorStore:
     """Create a store of the current tenant and attach files to it, all or nothing.
 
@@ -58,6 +60,7 @@ def create_store(
         NotFound: a file that this tenant does not have.
     """
     described = check_metadata(metadata)
+    prepared = check_preparation(preparation)
     _check_names(name, description)
     if len(file_ids) > MAX_FILES_AT_CREATION:
         raise InvalidRequest(f"Invalid 'file_ids': at most {MAX_FILES_AT_CREATION}.", param="file_ids")
@@ -68,6 +71,7 @@ def create_store(
             name=name,
             description=description,
             metadata=described,
+            preparation=prepared,
             embedding_model=embedder.model,
             space=space_of(tenant_id, embedder),
             expires_after_days=expires_after_days,

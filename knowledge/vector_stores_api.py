@@ -4,13 +4,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api_view import TenantAPIView
 from tenants.authentication import caller_of
+from tenants.errors import InvalidRequest
 from tenants.idempotency import idempotent
 from tenants.ids import parse_public_id, public_id
 from tenants.pagination import list_of, page
@@ -22,6 +23,7 @@ from .files_api import Deleted
 from .metering import Payer
 from .models import VectorStore
 from .ports import DEFAULT_MODEL
+from .preparation.recognisers import ENTITIES
 from .reembedding import Progress, progress_of
 from .request_fields import ChunkingInput, Filters, chunking_of
 from .retrieval import Passage, metered_search
@@ -56,6 +58,27 @@ class EmbeddingProgress(serializers.Serializer):
     error = serializers.CharField(allow_null=True)
 
 
+class Preparation(serializers.Serializer):
+    """What is done to texts before they are cut (ours), fixed when a store is made: `pii` replaces personal data."""
+
+    class Pii(serializers.Serializer):
+        """What is replaced by a placeholder such as `<EMAIL_ADDRESS>`; see `knowledge.preparation`."""
+
+        entities = serializers.JSONField(help_text=f"'all', or some of {', '.join(ENTITIES)}.")
+        phone_regions = serializers.ListField(
+            child=serializers.CharField(),
+            required=False,
+            help_text="ISO 3166 codes of regions whose phone numbers are found without `+`; US, GB, DE, FR where missing.",
+        )
+
+    pii = Pii()
+
+
+@extend_schema_field(Preparation)
+class PreparationInput(serializers.JSONField):
+    """As the client wrote it, for the domain to check: a member that is not known must not be dropped in silence."""
+
+
 class VectorStoreObject(serializers.Serializer):
     """A vector store as clients see it."""
 
@@ -71,6 +94,7 @@ class VectorStoreObject(serializers.Serializer):
     expires_at = serializers.IntegerField(allow_null=True)
     last_active_at = serializers.IntegerField(allow_null=True)
     metadata = serializers.DictField()
+    preparation = Preparation(allow_null=True)
     embedding_model = serializers.CharField()
     embedding_progress = EmbeddingProgress(allow_null=True)
 
@@ -110,6 +134,7 @@ def store_json(store: VectorStore, counts: FileCounts, progress: Progress | None
         "expires_at": int(until.timestamp()) if until else None,
         "last_active_at": int(store.last_active_at.timestamp()),
         "metadata": store.metadata,
+        "preparation": store.preparation or None,
         "embedding_model": store.embedding_model,
         "embedding_progress": progress_json(progress),
     }
@@ -132,6 +157,7 @@ class VectorStoresView(TenantAPIView):
         name = serializers.CharField(max_length=256, required=False, allow_blank=True, allow_null=True)
         description = serializers.CharField(max_length=512, required=False, allow_blank=True, allow_null=True)
         metadata = serializers.DictField(required=False, allow_null=True)
+        preparation = PreparationInput(required=False, allow_null=True)
         expires_after = ExpiresAfter(required=False, allow_null=True)
         file_ids = serializers.ListField(child=serializers.CharField(), required=False, allow_null=True)
         chunking_strategy = ChunkingInput(required=False, allow_null=True)
@@ -151,6 +177,7 @@ class VectorStoresView(TenantAPIView):
             name=values.get("name") or "",
             description=values.get("description") or "",
             metadata=values.get("metadata"),
+            preparation=values.get("preparation"),
             expires_after_days=(values.get("expires_after") or {}).get("days"),
             embedding_model=values["embedding_model"],
             file_ids=[parse_public_id(FILE_PREFIX, text) for text in values.get("file_ids") or ()],
@@ -200,6 +227,11 @@ class VectorStoreView(TenantAPIView):
         """Change a vector store's name, metadata, expiry or (ours) `embedding_model`: it is embedded anew in the
         background, and answers by its present model until that is complete; `embedding_progress` says how far it is.
         """
+        if "preparation" in request.data:
+            raise InvalidRequest(
+                "A store's 'preparation' cannot be changed: its content was prepared by it. Make another store.",
+                param="preparation",
+            )
         body = self.Update(data=request.data)
         body.is_valid(raise_exception=True)
         changes = dict(body.validated_data)

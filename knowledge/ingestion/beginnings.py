@@ -47,6 +47,7 @@ def _attachment_with_surroundings(claim: Claim) -> VectorStoreFile | None:
         mime_type=OuterRef("file__mime_type"),
         chunking=OuterRef("chunking"),
         space=OuterRef("store__space"),
+        preparation=OuterRef("store__preparation"),
     )
     rows = VectorStoreFile.objects.select_for_update(of=("self",)).select_related("store__space", "file")
     return (

@@ -82,8 +82,10 @@ def stored(job: Job) -> Text | None:
 
 
 def just_read(job: Job, document: ParsedDocument) -> Text:
-    """What the parser gave, prepared as this job's store wants it."""
-    return _prepared(job, document, {AS_READ: document})
+    """What the parser gave, prepared as this job's store wants it. For a store that has it prepared the text as it was
+    read is not kept: what shall not enter the store does not lie beside it.
+    """
+    return _prepared(job, document, {AS_READ: document} if preparation_of(job.store) == AS_READ else {})
 
 
 def _prepared(job: Job, document: ParsedDocument, unkept: dict[str, ParsedDocument]) -> Text:

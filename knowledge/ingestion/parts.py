@@ -23,6 +23,7 @@ from .documents import Text
 from .embedding import embed
 from .holds import hold, release_hold, renew_hold
 from .leases import Lease, LeaseLost
+from .preparing import prepare
 from .progress import CHUNKED, EMBEDDED, PARSED, PARTS_READ, between
 from .sources import embedder_of
 from .units import ENDED, Job, Part, State, fenced, lock
@@ -99,7 +100,8 @@ def _park(job: Job, rows: Sequence[IngestionPart], **values: Any) -> int:
 def run_part(part: Part, lease: Lease) -> int:
     """Read or embed a part; returns how many units that put on the queue."""
     if part.kind == Kind.READ:
-        document = parse_pages(storage.read(part.file.stored_id), part.file.filename, first=part.first, last=part.last)
+        read = parse_pages(storage.read(part.file.stored_id), part.file.filename, first=part.first, last=part.last)
+        document = prepare(read, part.store)
         return _finish(part, pages=part.last - part.first + 1, result=documents.result_of(document))
     vectors = embed([words for _, words in part.passages], embedder_of(part.store), lease)
     return _finish(part, vectors=vectors.tobytes(), result={"space": part.store.space.name})

@@ -5,6 +5,8 @@ The text is kept once for each `preparation_of` a store: offsets of chunks are o
 
 from ..models import VectorStore
 from ..parsing.documents import ParsedDocument
+from ..preparation.redaction import redacted_document
+from ..preparation.settings import name_of, redaction_of
 
 #: The text as it was read.
 AS_READ = ""
@@ -12,11 +14,15 @@ AS_READ = ""
 
 def preparation_of(store: VectorStore) -> str:
     """The name of what `prepare` does for this store: equal names, equal text."""
-    return AS_READ
+    return name_of(store.preparation)
 
 
 def prepare(document: ParsedDocument, store: VectorStore) -> ParsedDocument:
     """The text as this store shall hold it, with the pages' places in it. Called outside every scope, for any store
     whose preparation has a name; a document is prepared once and then kept under that name.
+
+    Raises:
+        UnreadableFile: it could not be done, so the text must not enter the store.
     """
-    return document
+    redaction = redaction_of(store.preparation)
+    return document if redaction is None else redacted_document(document, redaction)

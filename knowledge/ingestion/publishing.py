@@ -20,6 +20,7 @@ from .documents import Text
 from .endings import end
 from .holds import charge_tokens
 from .leases import LeaseLost
+from .preparing import preparation_of
 from .units import Job, State, lock, twins
 
 _ROWS_AT_ONCE = 500
@@ -78,14 +79,16 @@ def copy_twin(job: Job) -> bool:
         attachment = lock(job)
         # Locked, so that it cannot be detached while it is copied.
         same = twins(
-            sha256=job.file.sha256, mime_type=job.file.mime_type, chunking=job.chunking, space=job.store.space_id
-        )
+            sha256=job.file.sha256, mime_type=job.file.mime_type, chunking=job.chunking, space=job.store.space_id,
+            preparation=job.store.preparation,
+        )  # fmt: skip
         twin = same.select_for_update(of=("self",)).first()
         if twin is None:
             return False
         with connection.cursor() as cursor:
             cursor.execute("SELECT copy_chunks(%s, %s, %s, %s)", [tenant_id, twin.id, job.store.id, job.id])
-            cursor.execute("SELECT copy_documents(%s, %s, %s)", [tenant_id, twin.file_id, job.file.id])
+            wanted = preparation_of(job.store)
+            cursor.execute("SELECT copy_documents(%s, %s, %s, %s)", [tenant_id, twin.file_id, job.file.id, wanted])
         publish(job, attachment, pages=twin.pages_total)
     return True
 

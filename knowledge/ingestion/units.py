@@ -63,8 +63,8 @@ class Part:
         return self.claim.id
 
 
-def twins(*, sha256: Any, mime_type: Any, chunking: Any, space: Any) -> QuerySet[VectorStoreFile]:
-    """Completed attachments of the same content, cut and embedded the same way, that still have their chunks; by
+def twins(*, sha256: Any, mime_type: Any, chunking: Any, space: Any, preparation: Any) -> QuerySet[VectorStoreFile]:
+    """Completed attachments of the same content, prepared, cut and embedded the same way, that still have their chunks; by
     values or references to them.
     """
     return VectorStoreFile.objects.filter(
@@ -72,6 +72,7 @@ def twins(*, sha256: Any, mime_type: Any, chunking: Any, space: Any) -> QuerySet
         file__mime_type=mime_type,  # by the name, which decides how text is read
         chunking=chunking,
         store__space=space,
+        store__preparation=preparation,
         store__deleted_at=None,
         store__expired_at=None,
         state=State.COMPLETED,
