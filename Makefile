@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test lint check-production prove bench eval-retrieval lock clean
+.PHONY: demo run test verify-s3 lint check-production prove bench eval-retrieval lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -24,8 +24,18 @@ demo: .venv/.run  ## the whole main job on real parts, then serve until Ctrl-C (
 run: .venv/.run  ## serve: web, workers and beat, on embedded services unless DATABASE_URL and REDIS_URL are given
 	@$(BIN)/python -m config.supervisor
 
-test: .venv/.dev  ## the whole suite on its own services
+# OpenStack Swift with its S3 interface, for the tests of buckets, in an environment of its own: where its eventlet can
+# be imported, other libraries import it.
+.swift/.made: requirements-swift.txt
+	@test -x .swift/bin/python || $(PYTHON) -m venv .swift
+	@.swift/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-swift.txt
+	@touch $@
+
+test: .venv/.dev .swift/.made  ## the whole suite on its own services
 	@$(BIN)/python -m pytest -n 2
+
+verify-s3: .venv/.dev .swift/.made  ## buckets and the object store against a real S3 server (part of `make test` too)
+	@REQUIRE_SWIFT=1 $(BIN)/python -m pytest tests/knowledge/sources/test_syncing.py tests/knowledge/test_storage_s3.py
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -49,8 +59,8 @@ eval-retrieval: .venv/.dev  ## nDCG@10 and recall@10 of search, through the API;
 	@$(BIN)/python -m tests.eval $(COLLECTION)
 
 lock:  ## pin requirements*.in again (needs uv)
-	@for name in requirements requirements-dev requirements-tools; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+	@for name in requirements requirements-dev requirements-tools requirements-swift; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header $$name.in -o $$name.txt; done
 
 clean:
-	rm -rf .venv var
+	rm -rf .venv .swift var

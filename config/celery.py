@@ -28,6 +28,7 @@ app.conf.task_routes = {
     "knowledge.tasks.ingest": {"queue": "ingestion"},
     "knowledge.tasks.reembed": {"queue": "ingestion"},
     "knowledge.tasks.fetch": {"queue": "sources"},
+    "knowledge.tasks.sync": {"queue": "sources"},
 }
 app.conf.beat_schedule = {
     "sweep generations": {"task": "inference.tasks.sweep_generations", "schedule": 2.0},
@@ -35,6 +36,7 @@ app.conf.beat_schedule = {
     "sweep reembedding": {"task": "knowledge.tasks.sweep_reembedding", "schedule": 5.0},
     "sweep expiry": {"task": "knowledge.tasks.sweep_expiry", "schedule": 60.0},
     "sweep purging": {"task": "knowledge.tasks.sweep_purging", "schedule": 5.0},
+    "sweep syncing": {"task": "knowledge.tasks.sweep_syncing", "schedule": 5.0},
     "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "erase expired contents": {"task": "inference.tasks.erase_expired_contents", "schedule": 3600.0},

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from billing.plans import current_plan
 from tenants.audit import Actor, record, record_all
@@ -221,10 +221,13 @@ def fail_waiting(file: File, *, message: str) -> None:
     )
 
 
-def lock_stores_of(file_id: UUID) -> None:
-    """Lock the stores that have a file, before the file itself is locked, as everybody does; inside a scope."""
-    having = VectorStoreFile.objects.filter(file_id=file_id).values("store_id")
-    list(VectorStore.all_rows.select_for_update(no_key=True).filter(id__in=having).order_by("id").values_list("id"))
+def lock_stores_of(file_id: UUID | None, *, also: UUID | None = None) -> None:
+    """Lock the stores that have a file, and another, before the file itself is locked, as everybody does; inside a
+    scope.
+    """
+    rows = VectorStoreFile.objects.filter(file_id__in=[file_id] if file_id else [])
+    having = Q(id__in=rows.values("store_id")) | Q(id=also)
+    list(VectorStore.all_rows.select_for_update(no_key=True).filter(having).order_by("id").values_list("id"))
 
 
 def _restriction(row: VectorStoreFile) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from tenants.audit import Actor, record
 from tenants.work import PURGING, enqueue
 
-from .models import Document, File, VectorStore, VectorStoreFile
+from .models import BucketSource, Document, File, VectorStore, VectorStoreFile
 
 
 def mark_file(file: File, *, by: Actor, reason: str = "") -> None:
@@ -23,6 +23,7 @@ def mark_file(file: File, *, by: Actor, reason: str = "") -> None:
 
 def mark_store(store: VectorStore, *, by: Actor) -> None:
     """A locked store is deleted; inside a scope."""
+    BucketSource.objects.filter(store=store).delete()
     VectorStore.objects.filter(id=store.id).update(deleted_at=Now(), revision=store.revision + 1)
     enqueue(store.tenant_id, store.id, PURGING)
     record(by=by, action="vector_store.deleted", target=store)

@@ -475,3 +475,73 @@ class StoreTerm(TenantModel):
             TenantOwned(name="knowledge_storeterm_owned"),
             models.UniqueConstraint(fields=["tenant", "store_id", "term"], name="knowledge_storeterm_once"),
         ]
+
+
+class BucketSource(TenantModel):
+    """A bucket that a store follows, and how far its synchronisation is (`knowledge.sources.syncing`)."""
+
+    store = models.ForeignKey(
+        VectorStore, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="sources"
+    )
+    bucket = models.CharField(max_length=255)
+    prefix = models.TextField(blank=True, default="")
+    region = models.CharField(max_length=64)
+    endpoint_url = models.CharField(max_length=500, blank=True, default="")
+    access_key_id = EncryptedTextField()
+    secret_access_key = EncryptedTextField()
+    sync_every_minutes = models.PositiveIntegerField(null=True, blank=True)
+    key_id = models.UUIDField(null=True, help_text="The API key that added it; its budget pays.")
+    sync_id = models.UUIDField(null=True, help_text="The unit of work that synchronises it, while there is one.")
+    sync_attempts = models.PositiveSmallIntegerField(default=0, help_text="Runs since the last that got anywhere.")
+    sync_claim = models.PositiveIntegerField(default=0, help_text="The attempt of the claim that may write: the fence.")
+    cursor = models.BinaryField(default=b"", help_text="The last key of the listing that is done.")
+    counts = models.JSONField(default=dict, help_text="Objects by what became of them; of the last synchronisation.")
+    last_error = models.TextField(blank=True, default="")
+    last_started_at = models.DateTimeField(null=True)
+    last_completed_at = models.DateTimeField(null=True)
+    next_sync_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    #: The sweep asks for those that are due over all tenants.
+    definer_may = ("SELECT",)
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_bucketsource_owned"),
+            TenantForeignKey(name="knowledge_bucketsource_store", field="store"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "store"], name="knowledge_bucketsource_store_i"),
+            models.Index(
+                fields=["next_sync_at"],
+                name="knowledge_bucketsource_due",
+                condition=models.Q(next_sync_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.prefix}"
+
+
+class BucketObject(TenantModel):
+    """An object of a bucket as it was last seen: the file that it is, or the reason why it is none.
+
+    Keys are bytes: S3 sorts them so, and they may hold what no text column takes.
+    """
+
+    source = models.ForeignKey(BucketSource, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    key = models.BinaryField(max_length=1024)
+    etag = models.CharField(max_length=255)
+    size = models.BigIntegerField()
+    file_id = models.UUIDField(null=True, help_text="May name a file that was deleted by hand.")
+    reason = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="knowledge_bucketobject_owned"),
+            TenantForeignKey(name="knowledge_bucketobject_source", field="source"),
+            models.UniqueConstraint(fields=["tenant", "source", "key"], name="knowledge_bucketobject_once"),
+        ]
+
+    def __str__(self) -> str:
+        return bytes(self.key).decode(errors="replace")

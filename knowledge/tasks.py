@@ -13,8 +13,8 @@ from tenants.scope import acting_for
 
 from . import attachments, expiry, file_batches, files, ingestion, purging, reembedding, replacement, vector_stores
 from .doorbells import MOST_RUNG, ring, ring_on_commit, ring_swept, worker_name
-from .models import File, FileBatch, VectorStore, VectorStoreFile
-from .sources import remote_files
+from .models import BucketSource, File, FileBatch, VectorStore, VectorStoreFile
+from .sources import bucket_sources, remote_files, syncing
 
 _fetching = threading.BoundedSemaphore(8)
 
@@ -67,6 +67,37 @@ def sweep_fetching() -> None:
         with acting_for(claim.tenant_id):
             remote_files.recover(claim)
     ring_swept(fetch, min(1, work.tend(work.FETCHING).queued))
+
+
+@shared_task
+def sync() -> None:
+    """Synchronise the bucket sources that wait, each for a while in its turn; with the threads that `fetch` has too."""
+    if not _fetching.acquire(blocking=False):
+        return
+    try:
+        worker = worker_name()
+        while (claim := syncing.claim_next(worker=worker)) is not None:
+            with acting_for(claim.tenant_id):
+                outcome = syncing.run(claim, worker=worker)
+            for _ in range(min(outcome.begun, MOST_RUNG)):
+                ring(ingest)
+            if outcome.removed:
+                ring(purge)
+    finally:
+        _fetching.release()
+
+
+@shared_task
+def sweep_syncing() -> None:
+    """As `sweep_ingestion`, for bucket sources; and those whose time has come are queued."""
+    now = datetime.now(UTC)
+    for tenant_id, source_id in bucket_sources.due(now=now):
+        with acting_for(tenant_id):
+            bucket_sources.start_due(source_id, now=now)
+    for claim in work.expired(work.SYNCING):
+        with acting_for(claim.tenant_id):
+            syncing.recover(claim)
+    ring_swept(sync, min(1, work.tend(work.SYNCING).queued))
 
 
 @shared_task
@@ -146,6 +177,20 @@ def start_refresh(**file: Any) -> File:
     """`remote_files.refresh`, and the doorbell on commit."""
     asked = remote_files.refresh(**file)
     ring_on_commit(fetch)
+    return asked
+
+
+def start_source(**source: Any) -> BucketSource:
+    """`bucket_sources.create_source`, and the doorbell on commit."""
+    created = bucket_sources.create_source(**source)
+    ring_on_commit(sync)
+    return created
+
+
+def start_sync(**source: Any) -> BucketSource:
+    """`bucket_sources.request_sync`, and the doorbell on commit."""
+    asked = bucket_sources.request_sync(**source)
+    ring_on_commit(sync)
     return asked
 
 

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import unquote
 
 from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import DecodeError, HTTPError, LocationParseError, SSLError
+from urllib3.exceptions import DecodeError, HTTPError, LocationParseError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util import parse_url
 
@@ -125,6 +125,22 @@ def _host(text: str) -> str:
         except ValueError as error:
             raise Refused("The URL's host looks like an IP address, but is not written as one.") from error
     return host
+
+
+def check_target(url: str) -> Target:
+    """`parse_target`, and a look at an address that stands in the URL itself; where names lead is seen by `send`.
+
+    Raises:
+        Refused: it cannot work.
+    """
+    target = parse_target(url)
+    try:
+        address = ip_address(target.host)
+    except ValueError:
+        return target
+    if not public_addresses.is_public(address) and not public_addresses.is_allowed(address):
+        raise Refused("Its address is not public.")
+    return target
 
 
 class Exchange:
@@ -279,6 +295,8 @@ def _told(target: Target, cut: _Cut | None = None) -> Iterator[None]:
             raise Unreachable(f"The encrypted connection to {target.host} failed.") from error
     except DecodeError as error:
         raise Refused(f"{target.host} sent content that is not encoded as it says.") from error
+    except NewConnectionError as error:  # which urllib3 counts among its timeouts
+        raise Unreachable(f"The connection to {target.host} failed.") from error
     except (TimeoutError, HTTPTimeoutError) as error:
         raise Unreachable(f"{target.host} took too long to answer.") from error
     except _BROKEN as error:

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 from uuid import UUID
@@ -37,8 +36,7 @@ from ..ingestion.leases import Lease, LeaseLost, keeping, lease_time
 from ..models import Document, File, VectorStoreFile
 from ..replacement import replace_file
 from .fetching import Fetched, Version, fetch
-from .guarded_http import Limits, Refused, SourceFailed, Target, parse_target
-from .public_addresses import is_allowed, is_public
+from .guarded_http import Limits, Refused, SourceFailed, Target, check_target, parse_target
 
 logger = logging.getLogger(__name__)
 Status = File.Status
@@ -99,16 +97,9 @@ def _enqueue(file: File) -> None:
 
 def _checked(url: str) -> Target:
     try:
-        target = parse_target(url)
+        return check_target(url)
     except Refused as error:
         raise InvalidRequest(f"Invalid 'url': {error.message}", param="url") from error
-    try:
-        address = ip_address(target.host)
-    except ValueError:
-        return target  # a name: where it leads is looked at when it is fetched
-    if not is_public(address) and not is_allowed(address):
-        raise InvalidRequest("Invalid 'url': its address is not public.", param="url")
-    return target
 
 
 def _name_from(target: Target) -> str:

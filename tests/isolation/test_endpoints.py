@@ -62,6 +62,7 @@ BATCHES = f"{STORE}/file_batches"
 READ, WRITE = "vector_stores.read", "vector_stores.write"
 SECRET, SECRETS = "v1/signing_secrets/<str:secret_id>", "v1/signing_secrets"
 USAGE = "v1/organization/usage"
+BUCKET = {"type": "s3", "bucket": "acmemark", "region": "us-east-1", "access_key_id": "a", "secret_access_key": "b"}
 MESSAGES = [{"role": "user", "content": "What is kept?"}]
 
 DOORS = [
@@ -102,6 +103,12 @@ DOORS = [
     Door("GET", f"{BATCHES}/<str:batch_id>", READ),
     Door("POST", f"{BATCHES}/<str:batch_id>/cancel", WRITE),
     Door("GET", f"{BATCHES}/<str:batch_id>/files", READ),
+    Door("GET", f"{STORE}/sources", READ),
+    Door("POST", f"{STORE}/sources", WRITE, BUCKET),
+    Door("GET", f"{STORE}/sources/<str:source_id>", READ),
+    Door("DELETE", f"{STORE}/sources/<str:source_id>", WRITE),
+    Door("POST", f"{STORE}/sources/<str:source_id>/sync", WRITE),
+    Door("GET", f"{STORE}/sources/<str:source_id>/objects", READ),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
@@ -187,6 +194,7 @@ def theirs(acme: Member) -> dict[str, str]:
     store = acme.client.post("/v1/vector_stores", {"name": "acmemark", "file_ids": [file]}, format="json").json()["id"]
     batches = f"/v1/vector_stores/{store}/file_batches"
     batch = acme.client.post(batches, {"file_ids": [file]}, format="json").json()["id"]
+    source = acme.client.post(f"/v1/vector_stores/{store}/sources", BUCKET, format="json").json()["id"]
     with acting_for(acme.tenant.id):
         key, _ = issue(name="acmemark", scopes=["inference"], by=COMMAND_LINE)
         secret, _ = create_secret(name="acmemark", by=COMMAND_LINE, now=datetime.now(UTC))
@@ -195,13 +203,14 @@ def theirs(acme: Member) -> dict[str, str]:
     key_id = public_id("key_", key.id)
     return {
         "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
-        "secret": public_id("esk_", secret.id),
+        "secret": public_id("esk_", secret.id), "source": source,
     }  # fmt: skip
 
 
 NOBODYS = {
     "file": f"file-{MISSING}", "store": f"vs_{MISSING}", "batch": f"vsfb_{MISSING}", "key": f"key_{MISSING}",
     "model": "nobodys", "tenant": f"tenant_{MISSING}", "secret": f"esk_{MISSING}",
+    "source": f"src_{MISSING}",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from django.apps import apps
 
 from billing.models import TenantPrice
 from inference.models import Model, TenantDeployment
+from knowledge.models import BucketObject, BucketSource
 from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
 from tenants.managers import TenantModel
@@ -39,8 +40,8 @@ class Furnished:
 
 
 def furnish(ground: Ground, mark: str) -> Furnished:
-    """A new tenant with a document in a store and a batch, a budget, a second key, an owner, a model, a price and a deployment
-    of its own, a call, and a dead letter."""
+    """A new tenant with a document in a store and a batch, a bucket that the store follows, a budget, a second key, an
+    owner, a model, a price and a deployment of its own, a call, and a dead letter."""
     tenant = ground.new_tenant(budget="1000")
     with httpx2.Client(
         base_url=ground.stack.url, headers={"authorization": f"Bearer {tenant.key}"}, timeout=30
@@ -57,6 +58,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             "vector_stores", json={"name": mark, "file_ids": [file["id"]]}, headers={"idempotency-key": f"store {mark}"}
         )
         batch = post(f"vector_stores/{store['id']}/file_batches", json={"file_ids": [file["id"]]})
+        bucket = {"type": "s3", "bucket": mark, "region": "us-east-1", "endpoint_url": f"https://{mark}.invalid"}
+        bucket |= {"access_key_id": mark, "secret_access_key": mark}  # whose name leads nowhere
+        source = post(f"vector_stores/{store['id']}/sources", json=bucket)
         key = post("api_keys", json={"name": mark, "scopes": ["inference"]})
         secret = post("signing_secrets", json={"name": mark})
         post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
@@ -84,11 +88,15 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         TenantDeployment.objects.create(
             tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream
         )
+        BucketObject.objects.create(
+            tenant_id=tenant_id, source=BucketSource.objects.get(), key=mark.encode(), etag=mark, size=1, reason=mark
+        )
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
     ids = {
         "file_id": file["id"],
         "store_id": store["id"],
         "batch_id": batch["id"],
+        "source_id": source["id"],
         "key_id": key["id"],
         "secret_id": secret["id"],
         "model_id": model,
