@@ -6,7 +6,7 @@ from collections import Counter
 
 from . import failures
 from .content import escaped
-from .tables import spelled
+from .tables import joined_within, spelled
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_CHARACTERS = 65_536
@@ -16,17 +16,11 @@ _SAMPLE_ROWS = 50
 def spell(text: str, *, max_characters: int) -> str:
     """A line for each row. Raises UnreadableFile where that is more than `max_characters`."""
     csv.field_size_limit(max_characters)
-    lines: list[str] = []
-    length = 0
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text))
     try:
-        for line in spelled(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text))):
-            length += len(line) + 1
-            if length > max_characters:
-                raise failures.too_long(max_characters)
-            lines.append(line)
+        return joined_within(map(escaped, spelled(rows)), max_characters)
     except csv.Error as error:
         raise failures.corrupt() from error
-    return escaped("\n".join(lines))
 
 
 def delimiter(text: str) -> str:

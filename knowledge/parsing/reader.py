@@ -4,10 +4,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from . import archives, delimited, failures, file_types, images, mail, office, pdf, recognition, records, text_encoding
+from . import (
+    archives,
+    delimited,
+    failures,
+    file_types,
+    images,
+    mail,
+    office,
+    pdf,
+    recognition,
+    records,
+    sheets,
+    text_encoding,
+)
 from .content import Content, demoted, escaped
 from .documents import INVALID_FILE, UNSUPPORTED_FILE, UnreadableFile
-from .file_types import CSV, EML, IMAGES, JSON, JSONL, PACKED, PDF, PLAIN, TIFF, TSV, ZIP
+from .file_types import CSV, EML, IMAGES, JSON, JSONL, ODS, PACKED, PDF, PLAIN, TIFF, TSV, XLSX, ZIP
 from .steps import Steps
 
 _DEEPEST = 4  # files within files
@@ -129,6 +142,9 @@ def _text(data: bytes, filename: str, mime_type: str, steps: Steps) -> Content:
         return Content(mime_type, [(None, steps.reading(partial(_spelled_records, data)))])
     if mime_type == PLAIN:
         return Content(PLAIN, [(None, _plain(data, steps))])
+    if mime_type in (XLSX, ODS):
+        book = steps.reading(partial(sheets.read, data, max_characters=steps.text_characters))
+        return Content(mime_type, [(None, book["text"])], title=book["title"])
     found = steps.reading(partial(office.read, data, mime_type))
     return Content(mime_type, [(number, text) for number, text in found["pages"]], title=found["title"])
 

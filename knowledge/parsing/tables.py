@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
+from . import failures
+
 _HEADER_WITHIN = 10  # rows; a title or a date may stand above the header
 _NUMBER = re.compile(r"[\s\d.,:;%€$£+\-−/()]+")
 _DELIMITER_ROW = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*")
@@ -55,6 +57,18 @@ def _joined(row: Sequence[str]) -> str:
 def _named(header: Sequence[str], row: Sequence[str]) -> str:
     names = chain(header, iter(lambda: "", None))
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell)
+
+
+def joined_within(lines: Iterable[str], max_characters: int) -> str:
+    """The lines as one text. Raises UnreadableFile as soon as that is longer than `max_characters`."""
+    kept: list[str] = []
+    length = 0
+    for line in lines:
+        length += len(line) + 1
+        if length > max_characters:
+            raise failures.too_long(max_characters)
+        kept.append(line)
+    return "\n".join(kept)
 
 
 def spell_tables(markdown: str) -> str:

@@ -131,6 +131,17 @@ def test_a_mail_is_read_with_its_attachments_and_the_mail_in_it() -> None:
     assert document.text.count("berth 4") == 1  # not the HTML alternative too
 
 
+def test_a_mail_of_html_in_an_old_encoding() -> None:
+    head = (
+        "From: =?iso-8859-1?Q?J=F6rg?= <j@example.com>\r\nTo: crew@example.com\r\nSubject: =?utf-8?B?R3LDvMOfZQ==?=\r\n"
+    )
+    body = "<p>Gr\u00fc\u00dfe aus dem <b>Hafen</b>.</p>".encode("iso-8859-1")
+    mail = head.encode() + b"Content-Type: text/html; charset=iso-8859-1\r\n\r\n" + body
+    assert parse(mail, "a.eml").text == (
+        "# Grüße\n\nFrom: Jörg <j@example.com>\nTo: crew@example.com\n\nGrüße aus dem **Hafen**."
+    )
+
+
 @needs_recognition
 def test_an_attached_scan_is_recognised() -> None:
     document = parsed("berths.eml")
