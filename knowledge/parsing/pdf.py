@@ -12,8 +12,10 @@ import pypdfium2
 from PIL import Image
 from pypdfium2 import raw
 
-from . import failures, file_types, office
+from . import failures, office
+from .content import escaped
 from .documents import INVALID_FILE, UnreadableFile
+from .file_types import PDF
 from .tables import spell_tables
 
 _DOTS_PER_INCH = 300
@@ -28,20 +30,33 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def survey(data: bytes, first: int, last: int | None, seconds: float | None = None) -> dict[str, Any]:
-    """{"title", "pages": how many, "scanned": numbers of those from `first` to `last` without a usable text layer}.
+    """{"title", "pages": how many, and of those from `first` to `last` the numbers of the "scanned", which have no
+    usable text layer, and of the "broken", which cannot be opened}.
 
     `scanned` is None where looking took longer than `seconds`.
     """
     deadline = time.process_time() + (seconds or float("inf"))
+    scanned: list[int] = []
+    broken: list[int] = []
     with _opened(data) as document:
-        scanned = []
-        for number in range(first, min(last or len(document), len(document)) + 1):
-            if _is_scanned(document, number):
-                scanned.append(number)
+        numbers = range(first, min(last or len(document), len(document)) + 1)
+        for number in numbers:
+            try:
+                if _is_scanned(document, number):
+                    scanned.append(number)
+            except pypdfium2.PdfiumError:
+                broken.append(number)
             if time.process_time() > deadline:
                 break
-        told = scanned if time.process_time() <= deadline else None
-        return {"title": document.get_metadata_value("Title"), "pages": len(document), "scanned": told}
+        if numbers and len(broken) == len(numbers):
+            raise failures.corrupt()
+        late = time.process_time() > deadline
+        return {
+            "title": document.get_metadata_value("Title"),
+            "pages": len(document),
+            "scanned": None if late else scanned,
+            "broken": broken,
+        }
 
 
 def read(data: bytes, first: int, last: int | None) -> list[tuple[int, str]]:
@@ -49,12 +64,14 @@ def read(data: bytes, first: int, last: int | None) -> list[tuple[int, str]]:
     with _opened(data) as document:
         count = len(document)
         part = data if first == 1 and last in (None, count) else _part(document, first, last or count)
-        pages = {
-            page.page_number + first - 1: page.content for page in office.extract(part, file_types.PDF).pages or []
-        }
-        return [
-            (number, _mended(pages.get(number, ""), document, number)) for number in range(first, (last or count) + 1)
-        ]
+        try:
+            pages = {page.page_number + first - 1: page.content for page in office.extract(part, PDF).pages or []}
+        except UnreadableFile:
+            pages = None  # xberg is stricter than pdfium, whose text has no headings and no tables
+        numbers = range(first, (last or count) + 1)
+        if pages is None:
+            return [(number, escaped(_text_of(document, number))) for number in numbers]
+        return [(number, _mended(pages.get(number, ""), document, number)) for number in numbers]
 
 
 def render(data: bytes, number: int) -> Image.Image:
@@ -92,15 +109,12 @@ def _part(document: pypdfium2.PdfDocument, first: int, last: int) -> bytes:
 
 def _is_scanned(document: pypdfium2.PdfDocument, number: int) -> bool:
     """Whether the page shows more than its text layer says."""
-    try:
-        with closing(document[number - 1]) as page:
-            text = _text(page, _SAMPLE_CHARACTERS)
-            letters = sum(map(str.isalnum, text))
-            if 2 * len(_UNMAPPED.findall(text)) > letters > 0:
-                return True
-            return letters < _FEW_LETTERS and _is_picture(page, letters)
-    except pypdfium2.PdfiumError:
-        return False  # a page that cannot be loaded cannot be rendered either
+    with closing(document[number - 1]) as page:
+        text = _text(page, _SAMPLE_CHARACTERS)
+        letters = sum(map(str.isalnum, text))
+        if 2 * len(_UNMAPPED.findall(text)) > letters > 0:
+            return True
+        return letters < _FEW_LETTERS and _is_picture(page, letters)
 
 
 def _is_picture(page: pypdfium2.PdfPage, letters: int) -> bool:
@@ -122,11 +136,19 @@ def _text(page: pypdfium2.PdfPage, most: int = -1) -> str:
         return text.get_text_range(0, min(count, most) if most >= 0 else count) if count else ""
 
 
+def _text_of(document: pypdfium2.PdfDocument, number: int) -> str:
+    """The page's text layer; nothing where the page is broken."""
+    try:
+        with closing(document[number - 1]) as page:
+            return _text(page)
+    except pypdfium2.PdfiumError:
+        return ""
+
+
 def _mended(markdown: str, document: pypdfium2.PdfDocument, number: int) -> str:
     """The page's tables spelled, bullets of symbol fonts as bullets, and words apart that xberg ran together."""
     text = _BULLET.sub("•", spell_tables(markdown))
-    with closing(document[number - 1]) as page:
-        words = _WORD.findall(_text(page))
+    words = _WORD.findall(_text_of(document, number))
     known = set(words)
     pairs = {left + right: f"{left} {right}" for left, right in pairwise(words)}
     return _WORD.sub(lambda word: word[0] if word[0] in known else pairs.get(word[0], word[0]), text)

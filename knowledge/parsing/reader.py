@@ -86,6 +86,11 @@ def _pdf(data: bytes, first: int, last: int | None, steps: Steps) -> Content:
         content.pages = [(number, "") for number in sorted(scanned)]
     else:
         content.pages = [(number, text) for number, text in steps.reading(partial(pdf.read, data, first, last))]
+    content.warnings += [
+        f"Page {number} was not read: it is damaged."
+        for number, text in content.pages
+        if number in look["broken"] and not text.strip()
+    ]
     _recognise(content, scanned, lambda number: pdf.render(data, number), steps)
     return content
 

@@ -92,16 +92,16 @@ def test_pages_that_are_not_there_are_refused() -> None:
 
 def test_a_parser_that_crashes_takes_only_its_own_part_with_it() -> None:
     """A real fault of native code cannot be had to order: the step is ended by the signal that such a fault sends."""
-    slow = bombs.REFUSED["tree.pdf"]()
+    slow = b"ship,berth\n" + b"Anna,4\n" * 1_000_000
     parse(b"Text.", "a.txt")
     with ThreadPoolExecutor(2) as pool:
-        crashing = pool.submit(parse, office_files.zipped({"a.pdf": slow, "b.txt": "The other."}), "a.zip")
+        crashing = pool.submit(parse, office_files.zipped({"a.csv": slow, "b.txt": "The other."}), "a.zip")
         step = _step_of(psutil.Process(fork_server.current_server()._process.pid))
         assert pool.submit(parse, b"Meanwhile.", "c.txt").result().text == "Meanwhile."
         step.send_signal(signal.SIGSEGV)
         document = crashing.result()
     assert document.text == "# b.txt\n\nThe other."
-    assert document.warnings == ("a.pdf was not read: The file is damaged: the parser fails on it.",)
+    assert document.warnings == ("a.csv was not read: The file is damaged: the parser fails on it.",)
 
 
 def _step_of(server: psutil.Process) -> psutil.Process:
@@ -113,6 +113,23 @@ def _step_of(server: psutil.Process) -> psutil.Process:
                 if steps := child.children():
                     return steps[0]
     raise AssertionError("no step began")
+
+
+def test_a_damaged_page_is_said_and_the_others_are_read() -> None:
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> /Contents 5 0 R >>"
+    data = office_files.assembled(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R >>",
+            b"<< /Type /Pages /Kids [4 0 R 9 0 R] /Count 2 >>",
+            b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+            page,
+            office_files.pdf_stream(b"BT /F1 12 Tf 72 720 Td (The Anna lies at berth 4.) Tj ET"),
+        ],
+        "",
+    )
+    document = parse(data, "a.pdf")
+    assert document.text == "The Anna lies at berth 4."
+    assert document.warnings == ("Page 2 was not read: it is damaged.",)
 
 
 def test_a_page_that_takes_too_long_is_said_and_the_others_are_read() -> None:
