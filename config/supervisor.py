@@ -80,7 +80,7 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
             "-l",
             "warning",
         ],
-        "ingestion": [*worker, "-Q", "ingestion", "-c", "4", "-n", "ingestion@%h", "-l", "warning"],
+        "ingestion": [*worker, "-Q", "ingestion", "-c", "2", "-n", "ingestion@%h", "-l", "warning"],
         "beat": [*celery, "beat", "-l", "warning", "--schedule", "{var}/beat", "--pidfile="],
     }
 

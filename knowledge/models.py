@@ -398,11 +398,6 @@ class Chunk(TenantModel):
     language = models.CharField(
         max_length=16, default="english", db_default="english", help_text="The text search configuration that stems it."
     )
-    passages = models.JSONField(
-        default=list,
-        db_default=[],
-        help_text="[[start, end, tokens], …] of what its embeddings are of, in their order.",
-    )
 
     class Meta:
         constraints = [

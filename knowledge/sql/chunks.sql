@@ -73,9 +73,9 @@ RETURNS bigint LANGUAGE sql AS $$
             passages jsonb, vectors json)),
     written AS (
         INSERT INTO knowledge_chunk (
-                tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens, language, passages)
+                tenant_id, id, store_file_id, ordinal, text, start, "end", page, heading, tokens, language)
             SELECT p_tenant, p.id, p_store_file, p.ordinal, p.text, p.start, p."end", p.page, p.heading, p.tokens,
-                   p.language, p.passages FROM pieces p
+                   p.language FROM pieces p
             ON CONFLICT (tenant_id, store_file_id, ordinal) DO NOTHING RETURNING 1),
     embedded AS (
         INSERT INTO knowledge_embedding (

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from billing.models import UsageRecord
 from knowledge import attachments, files
+from knowledge.chunking import ChunkingStrategy
 from knowledge.models import Chunk, ChunkTerms, Embedding, File, VectorStore, VectorStoreFile
 from knowledge.replacement import replace_file
 from knowledge.retrieval import search
@@ -188,3 +190,22 @@ def test_the_same_content_again_takes_the_place_free_of_charge(store, old, words
     assert states(store) == {new.id: State.COMPLETED}
     with tenant_scope():
         assert VectorStore.objects.get().chunk_count == Chunk.objects.count() == 1
+
+
+def test_only_changed_passages_are_embedded_and_charged_again(store, words):
+    pages = [f"# Part {part}\n\n" + f"On day {part} the keeper writes the weather. " * 30 for part in range(6)]
+    first = upload("\n\n".join(pages), name="book.md")
+    sizes = ChunkingStrategy(max_chunk_size_tokens=400, chunk_overlap_tokens=0)
+    attach(store, first, strategy=sizes)
+    ingest()
+    with tenant_scope():
+        [whole] = UsageRecord.objects.values_list("quantity", flat=True)
+    words.embedded.clear()
+    pages[5] = pages[5].replace("weather", "tide")
+    attach(store, upload("\n\n".join(pages), name="book.md"), strategy=sizes, replaces=first.id)
+    ingest()
+    assert words.embedded and all("tide" in text for text in words.embedded)
+    with tenant_scope():
+        latest = UsageRecord.objects.order_by("id").values_list("quantity", flat=True).last()
+        assert latest == sum(len(text.split()) for text in words.embedded) < whole / 2
+    assert [hit.filename for hit in search(store_ids=[store.id], query="tide", limit=1).passages] == ["book.md"]
