@@ -34,7 +34,7 @@ class Limits:
     file_bytes: int = 64 * 2**20
     unpacked_bytes: int = 256 * 2**20
     memory_bytes: int = 640 * 2**20
-    seconds: float = 6.0
+    seconds: float = 8.0
     seconds_per_scan: float = 30.0
     scan_seconds: float = 900.0
     patience: float = 6.0

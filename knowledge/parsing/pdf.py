@@ -29,16 +29,20 @@ _BULLET = re.compile(r"(?<!\S)[\ue000-\uf8ff](?=\s)")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def survey(data: bytes, first: int, last: int | None, seconds: float | None = None) -> dict[str, Any]:
+def survey(
+    data: bytes, first: int, last: int | None, *, max_pages: int, seconds: float | None = None
+) -> dict[str, Any]:
     """{"title", "pages": how many, and of those from `first` to `last` the numbers of the "scanned", which have no
     usable text layer, and of the "broken", which cannot be opened}.
 
-    `scanned` is None where looking took longer than `seconds`.
+    `scanned` is None where looking took longer than `seconds`. Raises UnreadableFile for more than `max_pages`.
     """
     deadline = time.process_time() + (seconds or float("inf"))
     scanned: list[int] = []
     broken: list[int] = []
     with _opened(data) as document:
+        if len(document) > max_pages:
+            raise failures.too_many_pages(len(document), max_pages)
         numbers = range(first, min(last or len(document), len(document)) + 1)
         for number in numbers:
             try:

@@ -63,21 +63,19 @@ def inspect(data: bytes, filename: str, steps: Steps) -> dict[str, Any]:
     mime_type = file_types.detect(data, filename)
     pages, scanned = None, None
     if mime_type == PDF:
-        found = steps.reading(partial(pdf.survey, data, 1, steps.max_pages, _LOOK_SECONDS))
+        found = steps.reading(partial(pdf.survey, data, 1, None, max_pages=steps.max_pages, seconds=_LOOK_SECONDS))
         pages, scanned = found["pages"], found["scanned"]
     elif mime_type == TIFF:
         pages = steps.reading(partial(images.count, data, steps.max_pages))
+        if pages > steps.max_pages:
+            raise failures.too_many_pages(pages, steps.max_pages)
         scanned = list(range(1, pages + 1))
-    if pages is not None and pages > steps.max_pages:
-        raise failures.too_many_pages(pages, steps.max_pages)
     return {"mime_type": mime_type, "pages": pages, "scanned": scanned}
 
 
 def _pdf(data: bytes, first: int, last: int | None, steps: Steps) -> Content:
-    look = steps.reading(partial(pdf.survey, data, first, min(last or steps.max_pages, steps.max_pages)))
+    look = steps.reading(partial(pdf.survey, data, first, last, max_pages=steps.max_pages))
     count = look["pages"]
-    if count > steps.max_pages:
-        raise failures.too_many_pages(count, steps.max_pages)
     if not 1 <= first <= (last or count) <= count:
         raise UnreadableFile(INVALID_FILE, f"The file has {count} pages, not {first} to {last}.")
     content = Content(PDF, [], title=look["title"])
