@@ -348,3 +348,12 @@ def test_what_admission_fixed_comes_back_from_json() -> None:
     levels = [Level("key", uuid7(), Rates(1, 2, 3)), Level("tenant", uuid7(), Rates(0, 0, 0))]
     admitted = Admitted(levels, 7, Decimal("0.000000000001"), 9, 0)
     assert Admitted.from_json(admitted.as_json()) == admitted
+
+
+def test_the_groups_of_a_row_are_the_admissions_and_none_where_it_says_nothing() -> None:
+    admitted = Admitted([], 20, Decimal("0.25"), 100, 30, groups=frozenset({"sales", "board"}))
+    kept = admitted.as_json()
+    assert kept["groups"] == ["board", "sales"]
+    assert Admitted.from_json(kept).groups == {"sales", "board"}
+    del kept["groups"]  # as rows were written before there were groups
+    assert Admitted.from_json(kept).groups == frozenset()

@@ -1,5 +1,7 @@
 """Access groups: a file kept to groups is found by their members, and by nobody else in any way."""
 
+import statistics
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,22 @@ def test_a_version_on_its_way_follows_what_is_said_of_the_old_one(library):
     ingest()
     assert found(library) == set()
     assert "third" in found(library, groups=["board"])
+
+
+def test_time_does_not_tell_whether_a_hidden_document_matches(library):
+    """Medians of alternating searches: one that hundreds of hidden passages answer, one that nothing does."""
+    merger = " ".join(f"The merger with Initech number{number} of the board is planned." for number in range(2_000))
+    attach(library, upload(merger, "merger.txt"), allowed_groups=["board"], strategy=ChunkingStrategy(100, 0))
+    ingest()
+    assert len(search(store_ids=[library.id], query="merger Initech", groups=["board"], limit=50).passages) == 50
+    times: dict[str, list[float]] = {"merger Initech number7": [], "walrus accordion telegrams": []}
+    for _ in range(30):
+        for query, measured in times.items():
+            started = time.perf_counter()
+            assert found(library, query) == {"open"}
+            measured.append(time.perf_counter() - started)
+    hidden, nothing = (statistics.median(measured) for measured in times.values())
+    assert abs(hidden - nothing) < 0.4 * max(hidden, nothing)
 
 
 # over REST -----------------------------------------------------------------------------------------------------------
