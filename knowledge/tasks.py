@@ -42,22 +42,25 @@ def sweep_ingestion() -> None:
 
 @shared_task
 def fetch() -> None:
-    """Fetch what waits, one after the other, unless this process already fetches as much as it may at once.
+    """Claim one file, the next by fairness, and fetch it, unless this process already fetches as much as it may at once.
 
     Fetching shares a worker with generations, which must not wait for slow servers: so it takes a few threads only,
-    and who finds none free leaves the work to those who have one.
+    and who finds none free leaves the work to those who have one, who ring when they are through.
     """
     if not _fetching.acquire(blocking=False):
         return
     try:
         worker = worker_name()
-        while (claim := remote_files.claim_next(worker=worker)) is not None:
-            with acting_for(claim.tenant_id):
-                begun = remote_files.run(claim, worker=worker)
-            for _ in range(min(begun, MOST_RUNG)):
-                ring(ingest)
+        claim = remote_files.claim_next(worker=worker)
+        if claim is None:
+            return
+        with acting_for(claim.tenant_id):
+            begun = remote_files.run(claim, worker=worker)
     finally:
         _fetching.release()
+    for _ in range(min(begun, MOST_RUNG)):
+        ring(ingest)
+    ring(fetch)
 
 
 @shared_task
@@ -71,20 +74,23 @@ def sweep_fetching() -> None:
 
 @shared_task
 def sync() -> None:
-    """Synchronise the bucket sources that wait, each for a while in its turn; with the threads that `fetch` has too."""
+    """Claim one bucket source, the next by fairness, and synchronise it for a while; with the threads of `fetch`."""
     if not _fetching.acquire(blocking=False):
         return
     try:
         worker = worker_name()
-        while (claim := syncing.claim_next(worker=worker)) is not None:
-            with acting_for(claim.tenant_id):
-                outcome = syncing.run(claim, worker=worker)
-            for _ in range(min(outcome.begun, MOST_RUNG)):
-                ring(ingest)
-            if outcome.removed:
-                ring(purge)
+        claim = syncing.claim_next(worker=worker)
+        if claim is None:
+            return
+        with acting_for(claim.tenant_id):
+            outcome = syncing.run(claim, worker=worker)
     finally:
         _fetching.release()
+    for _ in range(min(outcome.begun, MOST_RUNG)):
+        ring(ingest)
+    if outcome.removed:
+        ring(purge)
+    ring(sync)
 
 
 @shared_task

@@ -67,9 +67,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`waits`: the source wants another run now. `begun`: files that wait to be ingested. `removed`: some to purge."""
+    """What a run leaves to other workers: `begun` files that wait to be ingested; `removed`: some wait to be purged."""
 
-    waits: bool = False
     begun: int = 0
     removed: bool = False
 
@@ -88,14 +87,13 @@ def run(claim: Claim, *, worker: str) -> Outcome:
     job = _begin(claim)
     if job is None:
         return Outcome()
-    waits = False
     try:
         with keeping(claim, worker=worker) as lease, closing(Bucket(_place(job.source), _limits())) as bucket:
             _follow(job, bucket, lease)
             _complete(job)
     except _SliceOver:
         with tenant_scope():
-            waits = work.retry(claim, delay=timedelta(), reason="")
+            work.retry(claim, delay=timedelta(), reason="")
     except LeaseLost:
         logger.info("the synchronisation of %s was taken over or cancelled", job.source.id)
         with tenant_scope():
@@ -106,7 +104,7 @@ def run(claim: Claim, *, worker: str) -> Outcome:
         _end_badly(job, error.message, permanent=False)
     except AtriumError as error:  # the store has expired or is gone
         _end_badly(job, error.message, permanent=True)
-    return Outcome(waits, job.begun, bool(job.counts.get("removed") or job.counts.get("changed")))
+    return Outcome(job.begun, bool(job.counts.get("removed") or job.counts.get("changed")))
 
 
 def recover(claim: Claim) -> None:

@@ -141,6 +141,7 @@ def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "WORK_LEASE_SECONDS": "3",
         "UPSTREAM_READ_SECONDS": "4",
         "LOG_LEVEL": "WARNING",
+        "FETCH_ALLOWED_NETWORKS": "127.0.0.1/32",
     }
     var = Path(os.environ["ATRIUM_VAR"]) / "e2e"
     with ExitStack() as exits:

@@ -27,6 +27,7 @@ PROOFS = {
     9: "idempotency",
     10: "outages",
     12: "stopping",
+    13: "doors",
     15: "secret_keys",
 }
 _SHOWN = 5

@@ -285,7 +285,7 @@ def test_a_file_is_attached_before_it_is_there_and_searched_after(client: Any, w
     rung.clear()
     with leave_tenant():
         tasks.fetch()
-    assert rung == ["ingest"] and ingest() == 1
+    assert rung == ["ingest", "fetch"] and ingest() == 1
     found = client.post(f"/v1/vector_stores/{store}/search", {"query": "heron"}, format="json").json()["data"]
     assert found[0]["file_id"] == made["id"]
 
