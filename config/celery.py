@@ -22,6 +22,8 @@ app.conf.task_queues = (
     Queue("ingestion"),
     Queue("sources"),
     Queue("maintenance"),
+    # Needs the owner's credentials, which no web process and no other worker has to be given.
+    Queue("partitions"),
 )
 app.conf.task_routes = {
     "inference.tasks.generate": {"queue": "generation"},
@@ -29,6 +31,7 @@ app.conf.task_routes = {
     "knowledge.tasks.reembed": {"queue": "ingestion"},
     "knowledge.tasks.fetch": {"queue": "sources"},
     "knowledge.tasks.sync": {"queue": "sources"},
+    "knowledge.tasks.tend_partitions": {"queue": "partitions"},
 }
 app.conf.beat_schedule = {
     "sweep generations": {"task": "inference.tasks.sweep_generations", "schedule": 2.0},
@@ -39,6 +42,11 @@ app.conf.beat_schedule = {
     "sweep syncing": {"task": "knowledge.tasks.sweep_syncing", "schedule": 5.0},
     "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
+    "tend partitions": {
+        "task": "knowledge.tasks.tend_partitions",
+        "schedule": 300.0,
+        "options": {"expires": 240},
+    },
     "erase expired contents": {"task": "inference.tasks.erase_expired_contents", "schedule": 3600.0},
 }
 app.autodiscover_tasks(["billing", "knowledge", "inference"])

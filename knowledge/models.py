@@ -429,7 +429,8 @@ class Embedding(TenantModel):
     class Meta:
         constraints = [
             TenantOwned(name="knowledge_embedding_owned"),
-            TenantForeignKey(name="knowledge_embedding_chunk", field="chunk"),
+            # So that a copy under way to a partition of its own is in nobody's way (see `partitions.moves`).
+            TenantForeignKey(name="knowledge_embedding_chunk", field="chunk", cascade=True),
             TenantForeignKey(name="knowledge_embedding_space", field="space"),
             models.UniqueConstraint(fields=["tenant", "chunk", "space", "passage"], name="knowledge_embedding_once"),
         ]
@@ -451,7 +452,8 @@ class ChunkTerms(TenantModel):
     class Meta:
         constraints = [
             TenantOwned(name="knowledge_chunkterms_owned"),
-            TenantForeignKey(name="knowledge_chunkterms_chunk", field="chunk"),
+            # So that a copy under way to a partition of its own is in nobody's way (see `partitions.moves`).
+            TenantForeignKey(name="knowledge_chunkterms_chunk", field="chunk", cascade=True),
             models.UniqueConstraint(fields=["tenant", "chunk"], name="knowledge_chunkterms_once"),
         ]
         indexes = [models.Index(fields=["tenant", "store_id", "store_file_id"], name="knowledge_chunkterms_scan")]

@@ -2,6 +2,7 @@
 the rows say what there is to do. A worker that did a unit rings for the next one, so a few bells drain any backlog.
 """
 
+import logging
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -11,11 +12,23 @@ from celery import shared_task
 from tenants import work
 from tenants.scope import acting_for
 
-from . import attachments, expiry, file_batches, files, ingestion, purging, reembedding, replacement, vector_stores
+from . import (
+    attachments,
+    expiry,
+    file_batches,
+    files,
+    ingestion,
+    partitions,
+    purging,
+    reembedding,
+    replacement,
+    vector_stores,
+)
 from .doorbells import MOST_RUNG, ring, ring_on_commit, ring_swept, worker_name
 from .models import BucketSource, File, FileBatch, VectorStore, VectorStoreFile
 from .sources import bucket_sources, remote_files, syncing
 
+logger = logging.getLogger(__name__)
 _fetching = threading.BoundedSemaphore(8)
 
 
@@ -156,6 +169,15 @@ def sweep_expiry() -> None:
         with acting_for(tenant_id):
             expiry.expire_store(store_id, now=now)
     ring_swept(purge, work.depth(work.PURGING).queued)
+
+
+@shared_task
+def tend_partitions() -> None:
+    """Move tenants that have outgrown their place, and tend the indexes of large ones; where this worker may."""
+    try:
+        partitions.tend()
+    except partitions.NotOwner as error:
+        logger.warning("%s; large tenants stay where they are", error)
 
 
 def start_ingestion(**attachment: Any) -> VectorStoreFile:

@@ -18,6 +18,16 @@ from .database_roles import APP, DEFINER, OWNER, STAFF
 TENANT_SETTING = "current_setting('app.tenant_id')::uuid"
 
 
+def policies_of(table: str, *, key: str = "tenant_id") -> list[str]:
+    """The statements that close a table (trusted SQL) to all but the tenant whose id its column `key` holds."""
+    return [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        f"CREATE POLICY tenant ON {table} TO {APP} USING ({key} = {TENANT_SETTING})",
+        *(f"CREATE POLICY {role} ON {table} TO {role} USING (true)" for role in (OWNER, STAFF, DEFINER)),
+    ]
+
+
 class _DeferredConstraint(BaseConstraint):
     """A constraint whose statements run after its table exists, in CREATE TABLE as well as by AddConstraint."""
 
@@ -53,12 +63,7 @@ class TenantOwned(_DeferredConstraint):
         if self.key == "tenant_id":
             statements.append(f'ALTER TABLE %(table)s DROP CONSTRAINT "{table}_pkey"')
             statements.append(f'ALTER TABLE %(table)s ADD CONSTRAINT "{table}_pkey" PRIMARY KEY (tenant_id, id)')
-        statements += [
-            "ALTER TABLE %(table)s ENABLE ROW LEVEL SECURITY",
-            "ALTER TABLE %(table)s FORCE ROW LEVEL SECURITY",
-            f"CREATE POLICY tenant ON %(table)s TO {APP} USING ({self.key} = {TENANT_SETTING})",
-            *(f"CREATE POLICY {role} ON %(table)s TO {role} USING (true)" for role in (OWNER, STAFF, DEFINER)),
-        ]
+        statements += policies_of("%(table)s", key=self.key)
         return self._statement(model, schema_editor, ";\n".join(statements))
 
     def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
@@ -85,11 +90,15 @@ class TenantForeignKey(_DeferredConstraint):
 
     Args:
         field: the name of a `ForeignKey(db_constraint=False)` of the model.
+        cascade: rows go with their target, in the database itself; otherwise they are in the way of its deletion.
     """
 
-    def __init__(self, *, name: str, field: str, violation_error_message: str | None = None) -> None:
+    def __init__(
+        self, *, name: str, field: str, cascade: bool = False, violation_error_message: str | None = None
+    ) -> None:
         super().__init__(name=name, violation_error_message=violation_error_message)
         self.field = field
+        self.cascade = cascade
 
     def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
         """The deferrable composite foreign key."""
@@ -99,7 +108,8 @@ class TenantForeignKey(_DeferredConstraint):
             model,
             schema_editor,
             f'ALTER TABLE %(table)s ADD CONSTRAINT "{self.name}" FOREIGN KEY (tenant_id, "{column}") '
-            f'REFERENCES "{target}" (tenant_id, id) DEFERRABLE INITIALLY DEFERRED',
+            f'REFERENCES "{target}" (tenant_id, id) {"ON DELETE CASCADE " if self.cascade else ""}'
+            "DEFERRABLE INITIALLY DEFERRED",
         )
 
     def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:  # type: ignore[override]
@@ -109,10 +119,13 @@ class TenantForeignKey(_DeferredConstraint):
     def deconstruct(self) -> tuple[str, Any, dict[str, Any]]:
         """For migrations."""
         path, args, kwargs = super().deconstruct()
-        return path, args, {**kwargs, "field": self.field}
+        return path, args, {**kwargs, "field": self.field, **({"cascade": True} if self.cascade else {})}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TenantForeignKey) and (self.name, self.field) == (other.name, other.field)
+        return isinstance(other, TenantForeignKey) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self.name, self.field))
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str, bool]:
+        return self.name, self.field, self.cascade

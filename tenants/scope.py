@@ -9,13 +9,14 @@ tenant inside; it is reset on exit when nested in an outer transaction (a test's
 back. Evaluate querysets inside the scope: a lazy one that outlives it raises.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
 
 from django.db import connections, transaction
 
+_TENANT = "app.tenant_id"
 _current_tenant: ContextVar[UUID | None] = ContextVar("current_tenant", default=None)
 _open_scope: ContextVar[UUID | None] = ContextVar("open_scope", default=None)
 _as_staff: ContextVar[bool] = ContextVar("as_staff", default=False)
@@ -59,11 +60,14 @@ def acting_for(tenant_id: UUID) -> Iterator[None]:
 
 
 @contextmanager
-def tenant_scope() -> Iterator[UUID]:
+def tenant_scope(*, local: Mapping[str, str] | None = None) -> Iterator[UUID]:
     """A short transaction that sees the current tenant's rows only; yields the tenant's id.
 
     Joins an open scope of the same tenant. Never hold one across a provider call or a stream. Inside it everybody works
     as the app role, staff too: the scope is a transaction of that role, and a query of another would not be part of it.
+
+    Args:
+        local: more settings of PostgreSQL for the transaction, made in the same round trip.
 
     Raises:
         NoTenant: there is no current tenant.
@@ -76,35 +80,39 @@ def tenant_scope() -> Iterator[UUID]:
     staff = _as_staff.set(False)
     try:
         if inside is not None:
+            _set(local or {})
             yield tenant
             return
-        with _open(tenant):
+        with _open(tenant, local or {}):
             yield tenant
     finally:
         _as_staff.reset(staff)
 
 
 @contextmanager
-def _open(tenant: UUID) -> Iterator[None]:
+def _open(tenant: UUID, local: Mapping[str, str]) -> Iterator[None]:
     connection = connections["default"]
     nested = connection.in_atomic_block
     token = _open_scope.set(tenant)
     try:
         with transaction.atomic():
-            _set_tenant(str(tenant))
+            _set({_TENANT: str(tenant), **local})
             yield
             if nested:
                 # A test's outer transaction goes on: what outlives the scope must raise again.
-                _set_tenant("")
+                _set({_TENANT: ""})
     finally:
         _open_scope.reset(token)
         if not nested:
             connection.close()
 
 
-def _set_tenant(value: str) -> None:
+def _set(local: Mapping[str, str]) -> None:
+    if not local:
+        return
+    calls = ", ".join(["set_config(%s, %s, true)"] * len(local))
     with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT set_config('app.tenant_id', %s, true)", [value])
+        cursor.execute(f"SELECT {calls}", [part for setting in local.items() for part in setting])
 
 
 @contextmanager

@@ -8,13 +8,16 @@ from .questions import Question
 
 #: For the lists: a condition on their rows, where a question limits what may answer.
 CONDITION = "AND store_file_id IN (SELECT id FROM matching)"
+#: The same, to be asked of one row after another: the other one may become a join, which loses an index's order.
+CONDITION_BY_ROW = "AND (store_file_id IN (SELECT id FROM matching)) IS TRUE"
 _MATCHING = """
 matching AS MATERIALIZED (
-  SELECT id FROM knowledge_vectorstorefile f WHERE tenant_id = %s AND store_id = ANY (%s::uuid[]) AND {condition})"""
+  SELECT id, chunk_count FROM knowledge_vectorstorefile f
+   WHERE tenant_id = %s AND store_id = ANY (%s::uuid[]) AND {condition})"""
 
 
 def matching(question: Question, tenant_id: UUID) -> Fragment | None:
-    """The table `matching (id)` of store files that may answer; None: all of them.
+    """The table `matching (id, chunk_count)` of store files that may answer; None: all of them.
 
     Raises:
         InvalidFilter: see `filters`.

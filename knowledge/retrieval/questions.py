@@ -42,6 +42,7 @@ class Question:
     """A checked search. `languages` are those of the stores' chunks, counted (see `languages`)."""
 
     store_ids: list[UUID]
+    chunks: int  # in these stores
     wordings: list[str]
     languages: dict[str, int]
     space_id: UUID
@@ -98,6 +99,7 @@ def prepare(
         raise SpaceChanged(stores[0].space.name)
     return Question(
         store_ids=[store.id for store in stores],
+        chunks=sum(store.chunk_count for store in stores),
         wordings=wordings,
         languages=_languages(stores),
         space_id=stores[0].space_id,

@@ -11,7 +11,7 @@ from pgvector import HalfVector
 from tenants.scope import tenant_scope
 
 from ..filters import Fragment
-from .dense import dense_list
+from .dense import dense_list, efforts, off_topic
 from .diversity import Candidate, diverse, without_overlap
 from .fusion import dense_weight, fused
 from .lexical import lexical_list
@@ -22,7 +22,7 @@ from .questions import DENSE, HYBRID, LEXICAL, Options, Question, prepare
 # Ranked chunks looked at for each that is answered: the default chunking has two that overlap with each.
 _LOOKED_AT = 4
 _CANDIDATES = """
-SELECT c.id, f.file_id, c.start, c."end", best.score::float8
+SELECT c.id, f.file_id, c.start, c."end", best.score::float8, {off_topic}
   FROM (SELECT chunk_id, score FROM fused WHERE score >= %s ORDER BY score DESC, chunk_id LIMIT %s) best
   JOIN knowledge_chunk c ON c.tenant_id = %s AND c.id = best.chunk_id
   JOIN knowledge_vectorstorefile f ON f.tenant_id = %s AND f.id = c.store_file_id
@@ -46,22 +46,29 @@ def search(*, store_ids: Sequence[UUID], query: str | Sequence[str], **options: 
 def answer(question: Question) -> SearchResult:
     """Embed the wordings and search. Raises as `search`."""
     vectors = np.empty((0, 0)) if question.ranker == LEXICAL else question.embedder.embed(question.wordings)
-    with tenant_scope() as tenant_id:
-        chosen = _chosen(question, _candidates(question, tenant_id, vectors), tenant_id)
-        passages = read_passages(
-            question,
-            [(candidate.id, candidate.score) for candidate in chosen],
-            tenant_id,
-            vectors[0] if len(vectors) else None,
-        )
+    for local in efforts(question):
+        with tenant_scope(local=local) as tenant_id:
+            ranked, more_pays = _candidates(question, tenant_id, vectors)
+            if more_pays and local != efforts(question)[-1]:
+                continue
+            chosen = _chosen(question, ranked, tenant_id)
+            passages = read_passages(
+                question,
+                [(candidate.id, candidate.score) for candidate in chosen],
+                tenant_id,
+                vectors[0] if len(vectors) else None,
+            )
+            break
     return SearchResult(passages, question.embedder.model, question.tokens)
 
 
-def _candidates(question: Question, tenant_id: UUID, vectors: np.ndarray) -> list[Candidate]:
+def _candidates(question: Question, tenant_id: UUID, vectors: np.ndarray) -> tuple[list[Candidate], bool]:
+    """The ranked chunks, and whether more effort would find better ones."""
     sql, parameters = _statement(question, tenant_id, vectors)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return [Candidate(*row) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    return [Candidate(*row) for *row, _ in rows], any(more_pays for *_, more_pays in rows)
 
 
 def _chosen(question: Question, ranked: Sequence[Candidate], tenant_id: UUID) -> list[Candidate]:
@@ -90,4 +97,4 @@ def _statement(question: Question, tenant_id: UUID, vectors: np.ndarray) -> Frag
     parts = [sql for sql, _ in tables] + [fused(lists, by_rank=question.ranker in HYBRID)]
     parameters = [parameter for _, values in tables for parameter in values]
     parameters += [question.score_threshold, question.limit * _LOOKED_AT, tenant_id, tenant_id]
-    return f"WITH {','.join(parts)}{_CANDIDATES}", parameters
+    return f"WITH {','.join(parts)}{_CANDIDATES.format(off_topic=off_topic(question))}", parameters

@@ -14,12 +14,18 @@ from tests.bench.processes import WORKPLACE
 
 
 @contextmanager
-def own_database(name: str) -> Iterator[UUID]:
-    """Start PostgreSQL and Redis under `var/bench/<name>`, set Django up on them and yield a tenant's id."""
+def own_database(name: str, *, keep: bool = False) -> Iterator[UUID]:
+    """Start PostgreSQL and Redis under `var/bench/<name>`, set Django up on them and yield a tenant's id.
+
+    Args:
+        keep: leave the data there, and begin with what is there.
+    """
     var = WORKPLACE / name
-    shutil.rmtree(var, ignore_errors=True)  # what a run that was killed left behind
+    if not keep:
+        shutil.rmtree(var, ignore_errors=True)  # what a run that was killed left behind
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, var, ignore_errors=True)
+        if not keep:
+            stack.callback(shutil.rmtree, var, ignore_errors=True)
         services = stack.enter_context(embedded(var))
         bootstrap(services.database_url("postgres", "postgres"), passwords={}, tests=False)
         os.environ |= {
@@ -42,9 +48,11 @@ def _tenant() -> UUID:
     from django.core.management import call_command
 
     from tenants.audit import COMMAND_LINE
-    from tenants.registry import create_tenant
+    from tenants.registry import create_tenant, tenant_by_slug
 
     call_command("migrate", verbosity=0)
+    if there := tenant_by_slug("bench"):
+        return there
     return create_tenant(slug="bench", name="Bench", by=COMMAND_LINE).id
 
 
