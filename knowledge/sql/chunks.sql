@@ -151,28 +151,31 @@ RETURNS void LANGUAGE sql AS $$
      WHERE f.tenant_id = p_tenant AND f.id = text.store_file_id
 $$;
 
--- A step of removing what hangs on a store, at most p_limit chunks; true where nothing is left. A deleted store goes
+-- A step of removing what hangs on a store, files of some p_limit chunks; true where nothing is left. A deleted store goes
 -- with its list of files; an expired one keeps that. The caller has locked the store.
 CREATE OR REPLACE FUNCTION purge_store(p_tenant uuid, p_store uuid, p_limit int)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_deleted boolean := (SELECT v.deleted_at IS NOT NULL FROM knowledge_vectorstore v
                            WHERE v.tenant_id = p_tenant AND v.id = p_store);
+    v_files uuid[];
     v_chunks uuid[];
     v_removed bigint;
 BEGIN
-    SELECT array_agg(found.id) INTO v_chunks FROM (
-        SELECT c.id FROM knowledge_vectorstorefile f
-          JOIN knowledge_chunk c ON c.tenant_id = p_tenant AND c.store_file_id = f.id
-         WHERE f.tenant_id = p_tenant AND f.store_id = p_store LIMIT p_limit) found;
+    SELECT array_agg(id) INTO v_files FROM (
+        SELECT f.id, sum(f.chunk_count) OVER (ORDER BY f.id) - f.chunk_count AS before FROM knowledge_vectorstorefile f
+         WHERE f.tenant_id = p_tenant AND f.store_id = p_store AND f.chunk_count > 0) counted
+     WHERE before < p_limit;
     -- Written first: whoever copies these chunks for a file of the same content has locked the row, or finds it empty.
     UPDATE knowledge_vectorstorefile f SET chunk_count = 0, usage_bytes = 0
-     WHERE f.tenant_id = p_tenant AND f.chunk_count > 0 AND f.id IN (
-           SELECT c.store_file_id FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.id = ANY (v_chunks));
+     WHERE f.tenant_id = p_tenant AND f.id = ANY (v_files);
+    SELECT array_agg(c.id) INTO v_chunks
+      FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.store_file_id = ANY (v_files);
     DELETE FROM knowledge_chunkterms k WHERE k.tenant_id = p_tenant AND k.chunk_id = ANY (v_chunks);
     DELETE FROM knowledge_embedding e WHERE e.tenant_id = p_tenant AND e.chunk_id = ANY (v_chunks);
     DELETE FROM knowledge_chunk c WHERE c.tenant_id = p_tenant AND c.id = ANY (v_chunks);
-    IF cardinality(v_chunks) = p_limit THEN
+    IF EXISTS (SELECT 1 FROM knowledge_vectorstorefile f
+                WHERE f.tenant_id = p_tenant AND f.store_id = p_store AND f.chunk_count > 0) THEN
         RETURN false;
     END IF;
     DELETE FROM knowledge_storeterm t WHERE t.tenant_id = p_tenant AND t.id IN (

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from billing.models import Reservation
-from knowledge import attachments, expiry, file_batches, storage, tasks, vector_stores
+from knowledge import attachments, expiry, file_batches, purging, storage, tasks, vector_stores
 from knowledge.attachments import Wanted
 from knowledge.lifetime import StoreExpired
 from knowledge.models import Chunk, ChunkTerms, Embedding, File, StoreTerm, VectorStore, VectorStoreFile
 from knowledge.retrieval import search
 from tenants.audit import COMMAND_LINE
+from tenants.errors import NotFound
 from tenants.models import AuditEvent, Work
 from tenants.scope import acting_for, leave_tenant, tenant_scope
 from tests.knowledge.conftest import attach, ingest, make_store, purge, upload
@@ -169,3 +170,21 @@ def test_the_sweep_goes_over_all_tenants_each_in_its_scope(acting, globex):
         with leave_tenant(), acting_for(member.tenant.id), tenant_scope():
             assert not File.all_rows.exists()
             assert AuditEvent.objects.filter(action="file.deleted", object_id=str(file.id)).count() == 1
+
+
+def test_a_large_store_is_removed_in_steps_and_hidden_from_the_first(acting, monkeypatch):
+    monkeypatch.setattr(purging, "CHUNKS_AT_ONCE", 2)
+    store = make_store()
+    for number in range(5):
+        attach(store, upload(f"The heron of pond {number} eats eels."))
+    ingest()
+    vector_stores.delete_store(store_id=store.id, by=COMMAND_LINE)
+    with pytest.raises(NotFound):
+        search(store_ids=[store.id], query="heron")
+    with tenant_scope():
+        assert Chunk.objects.count() == 5
+    assert purge() >= 3
+    with tenant_scope():
+        for table in (Chunk, Embedding, ChunkTerms, StoreTerm, VectorStoreFile, Work):
+            assert not table.objects.exists(), table
+        assert not VectorStore.all_rows.exists()
