@@ -66,7 +66,8 @@ def no_text() -> UnreadableFile:
 def no_recognition() -> UnreadableFile:
     return UnreadableFile(
         UNSUPPORTED_FILE,
-        "The file shows text in images only, and no language for text recognition (OCR) is installed here.",
+        "Its text is in images, and no language for recognising it (OCR) is installed here. "
+        "Ask the operator to install one, such as Debian's tesseract-ocr-eng.",
     )
 
 
