@@ -11,8 +11,10 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         """Import for effect: tasks declared with `shared_task` bind to this application."""
         from inference.embedding import embedder_for
+        from inference.reranking import reranker_for
         from knowledge import ports
 
         from . import celery  # noqa: F401
 
         ports.wire(embedder_for)
+        ports.wire_reranker(reranker_for)

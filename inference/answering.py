@@ -17,8 +17,9 @@ import structlog
 from billing.limits import release_arguments
 from billing.models import Meter
 from knowledge.retrieval import Passage, search
+from knowledge.retrieval.questions import DENSE, HYBRID, LEXICAL
 from tenants import work
-from tenants.errors import AtriumError, NotFound
+from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.ids import parse_public_id, public_id
 
 from . import generations, prompting, routing
@@ -219,6 +220,12 @@ def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -
         if store_id is None:
             raise NotFound(f"No vector store '{text}'.", param="tools.vector_store_ids")
         store_ids.append(store_id)
+    if wanted.ranking_options.ranker not in (*HYBRID, DENSE, LEXICAL):
+        # The call's hold does not cover a re-ranking model.
+        raise InvalidRequest(
+            "Chat ranks by auto, hybrid, dense or lexical. Re-ranking models serve the search endpoint.",
+            param="tools.ranking_options.ranker",
+        )
     found = search(
         store_ids=store_ids,
         query=question,

@@ -23,6 +23,8 @@ _REMEMBER_SECONDS = 3.0
 _METERS = {
     Model.Kind.CHAT: (Meter.INPUT_TOKENS, Meter.OUTPUT_TOKENS),
     Model.Kind.EMBEDDING: (Meter.EMBEDDING_TOKENS,),
+    # It reads as an embedding model does, for retrieval, and writes nothing.
+    Model.Kind.RERANK: (Meter.EMBEDDING_TOKENS,),
 }
 #: Granted to every new tenant: the models that run inside Atrium.
 BUILT_IN = ("local-extractive", "all-MiniLM-L6-v2")

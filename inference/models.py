@@ -17,6 +17,7 @@ class Model(models.Model):
     class Kind(models.TextChoices):
         CHAT = "chat"
         EMBEDDING = "embedding"
+        RERANK = "rerank"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200, unique=True)

@@ -64,7 +64,32 @@ class Embedder(Protocol):
         """Tokens of `text` as they are priced."""
 
 
+class RerankerUnavailable(ServiceUnavailable):
+    """The re-ranking model is away for the moment; trying again later helps. Implementations raise it."""
+
+    code = "reranker_unavailable"
+
+
+class Reranker(Protocol):
+    """A model that reads a query and a passage together and scores how well it answers. Never called in a scope."""
+
+    #: The name that the catalogue and the prices use.
+    @property
+    def model(self) -> str: ...
+
+    def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """A score from 0 to 1 for each document, in their order; bounded in time.
+
+        Raises:
+            RerankerUnavailable: temporary.
+        """
+
+    def count_tokens(self, query: str, documents: Sequence[str]) -> int:
+        """Tokens that it will read, as they are priced."""
+
+
 EmbedderSource = Callable[[str], Embedder]
+RerankerSource = Callable[[str], Reranker | None]
 
 
 class NotWired(RuntimeError):
@@ -88,3 +113,19 @@ def embedder_for(model: str) -> Embedder:
     if _source is None:
         raise NotWired("knowledge.ports.wire() was not called")
     return _source(model)
+
+
+_reranker_source: RerankerSource | None = None
+
+
+def wire_reranker(reranker_source: RerankerSource) -> None:
+    """Say where re-ranking models come from: a function of the alias; None where the tenant has no such grant."""
+    global _reranker_source
+    _reranker_source = reranker_source
+
+
+def reranker_for(alias: str) -> Reranker | None:
+    """The current tenant's re-ranking model of this alias; None where there is none."""
+    if _reranker_source is None:
+        raise NotWired("knowledge.ports.wire_reranker() was not called")
+    return _reranker_source(alias)

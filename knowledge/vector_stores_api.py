@@ -269,7 +269,8 @@ class VectorStoreSearchView(TenantAPIView):
                 required=False,
                 default="auto",
                 help_text="`auto`, `default-2024-11-15`, `none` or `hybrid`: meaning and words, fused by reciprocal rank; "
-                "`dense`: meaning only; `lexical`: words only (BM25).",
+                "`dense`: meaning only; `lexical`: words only (BM25); or the name of a granted re-ranking model, which reads "
+                "the 40 best passages again and whose scores are answered (503 `reranker_unavailable` while it is away).",
             )
             score_threshold = serializers.FloatField(
                 required=False,
@@ -302,7 +303,9 @@ class VectorStoreSearchView(TenantAPIView):
         filters = Filters(required=False, allow_null=True)
         max_num_results = serializers.IntegerField(required=False, default=10, min_value=1, max_value=50)
         ranking_options = RankingOptions(required=False, allow_null=True)
-        rewrite_query = serializers.BooleanField(required=False, help_text="Accepted; queries are not rewritten.")
+        rewrite_query = serializers.BooleanField(
+            required=False, help_text="Accepted; queries are searched as they are, as `search_query` shows."
+        )
 
         def validate_query(self, value: Any) -> list[str]:
             """A list of strings."""

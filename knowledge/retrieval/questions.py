@@ -15,7 +15,8 @@ from tenants.scope import tenant_scope
 from ..attributes import storable
 from ..lifetime import StoreExpired, has_expired
 from ..models import VectorStore, VectorStoreFile
-from ..ports import Embedder, SpaceChanged, embedder_for
+from ..ports import DEFAULT_MODEL, Embedder, SpaceChanged, embedder_for, reranker_for
+from .reranking import READ, Reranking
 
 MAX_RESULTS, MAX_NEIGHBORS = 50, 5
 MAX_WORDINGS, MAX_QUERY_CHARACTERS = 8, 8192
@@ -53,10 +54,16 @@ class Question:
     score_threshold: float
     mmr_lambda: float
     neighbors: int
+    reranking: Reranking | None
     filters: Mapping[str, Any] | None
     groups: list[str]
     #: Whether any file of the stores is kept to groups. Most stores have none, and pay nothing for those that do.
     restricted: bool
+
+    @property
+    def asks_provider(self) -> bool:
+        """Whether another server has to answer before this search can."""
+        return self.reranking is not None or (self.tokens > 0 and self.embedder.model != DEFAULT_MODEL)
 
 
 def prepare(
@@ -76,7 +83,7 @@ def prepare(
     Args:
         query: one wording, or several of the same question.
         filters: OpenAI's comparison and compound filters on the files' attributes.
-        ranker: one of `HYBRID`, `dense` or `lexical`.
+        ranker: one of `HYBRID`, `dense` or `lexical`, or the alias of a granted re-ranking model (see `reranking`).
         score_threshold: what scores below is left out; `fusion` says what scores mean.
         mmr_lambda: below 1, passages unlike each other are preferred (see `diversity`).
         neighbors: how many chunks before and after a passage are answered with it.
@@ -88,7 +95,10 @@ def prepare(
     """
     wordings = [query] if isinstance(query, str) else list(query)
     _check_query(wordings)
-    _check_ranking(limit, ranker, score_threshold, mmr_lambda, neighbors)
+    _check_ranking(limit, score_threshold, mmr_lambda, neighbors)
+    reranking = _reranking(ranker, limit, score_threshold)
+    if reranking is not None:
+        ranker, limit, score_threshold = HYBRID[0], max(limit, READ), 0.0
     stores, restricted = _stores(store_ids)
     if len({store.space_id for store in stores}) > 1:
         raise InvalidRequest(
@@ -110,6 +120,7 @@ def prepare(
         score_threshold=score_threshold,
         mmr_lambda=mmr_lambda,
         neighbors=neighbors,
+        reranking=reranking,
         filters=filters,
         groups=sorted(groups),
         restricted=restricted,
@@ -123,14 +134,27 @@ def _check_query(wordings: list[str]) -> None:
         raise InvalidRequest(f"Invalid 'query': 1 to {MAX_QUERY_CHARACTERS} characters.", param="query")
 
 
-def _check_ranking(limit: int, ranker: str, score_threshold: float, mmr_lambda: float, neighbors: int) -> None:
+def _check_ranking(limit: int, score_threshold: float, mmr_lambda: float, neighbors: int) -> None:
     _check_range("max_num_results", limit, 1, MAX_RESULTS)
-    if ranker not in (*HYBRID, DENSE, LEXICAL):
-        known = ", ".join((*HYBRID, DENSE, LEXICAL))
-        raise InvalidRequest(f"Invalid 'ranker': must be one of {known}.", param="ranking_options.ranker")
     _check_range("ranking_options.score_threshold", score_threshold, 0, 1)
     _check_range("ranking_options.mmr_lambda", mmr_lambda, 0, 1)
     _check_range("ranking_options.neighbors", neighbors, 0, MAX_NEIGHBORS)
+
+
+def _reranking(ranker: str, limit: int, score_threshold: float) -> Reranking | None:
+    """What a model does after the lists; None for the rankers that need none.
+
+    Raises:
+        InvalidRequest: neither a ranker nor a granted model.
+    """
+    if ranker in (*HYBRID, DENSE, LEXICAL):
+        return None
+    reranker = reranker_for(ranker) if 0 < len(ranker) <= 200 and storable(ranker) else None
+    if reranker is None:
+        known = ", ".join((*HYBRID, DENSE, LEXICAL))
+        message = f"Invalid 'ranker': must be one of {known}, or a re-ranking model that is granted to you."
+        raise InvalidRequest(message, param="ranking_options.ranker")
+    return Reranking(reranker, limit, score_threshold)
 
 
 def _check_range(param: str, value: float, least: int, most: int) -> None:

@@ -36,6 +36,8 @@ SELECT DISTINCT ON (chunk_id) chunk_id, embedding::text FROM knowledge_embedding
 def search(*, store_ids: Sequence[UUID], query: str | Sequence[str], **options: Unpack[Options]) -> SearchResult:
     """The passages of the current tenant's stores that answer `query`, best first; the caller meters the tokens.
 
+    A re-ranking model is asked by `metered_search` only.
+
     Raises:
         NotFound, InvalidRequest: see `prepare`, which also says what the options mean.
         EmbedderUnavailable: try again.

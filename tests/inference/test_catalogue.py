@@ -25,6 +25,7 @@ from inference.catalogue import (
     terms,
 )
 from inference.models import Grant, Model, TenantDeployment
+from inference.reranking import reranker_for
 from tenants.audit import COMMAND_LINE
 from tenants.errors import InvalidRequest, NotFound
 from tenants.models import AuditEvent
@@ -243,3 +244,18 @@ def test_commands_say_in_a_line_why_they_refuse(member_of: Callable[[str], Membe
     run("register_model", "--name=up", "--base-url=http://up.example/v1", *PRICED, "--currency=EUR")
     with pytest.raises(CommandError, match="No price in USD"):
         run("grant_model", "--tenant=acme", "--model=up")
+
+
+@on_committed_rows
+def test_a_re_ranking_model_is_registered_granted_and_found_by_its_alias(member_of: Callable[[str], Member]) -> None:
+    acme, globex = member_of("acme"), member_of("globex")
+    run("register_model", "--name=judge", "--kind=rerank", "--base-url=http://up.example/v1", "--embedding-price=0.05")
+    run("grant_model", "--tenant=acme", "--model=judge", "--alias=our-judge")
+    with acting_for(acme.tenant.id):
+        found = reranker_for("our-judge")
+        assert found is not None and found.model == "judge"
+        assert reranker_for("judge") is None and reranker_for("all-MiniLM-L6-v2") is None
+    with acting_for(globex.tenant.id):
+        assert reranker_for("our-judge") is None
+    with pytest.raises(CommandError, match="needs a price for embedding_tokens"):
+        run("register_model", "--name=judge2", "--kind=rerank", "--base-url=http://up.example/v1", "--input-price=1")

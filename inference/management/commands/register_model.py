@@ -28,13 +28,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The model, where it answers, and what it costs."""
         parser.add_argument("--name", required=True, help="the catalogue's name; prices are kept under it")
-        parser.add_argument("--kind", choices=("chat", "embedding"), default="chat")
+        parser.add_argument("--kind", choices=("chat", "embedding", "rerank"), default="chat")
         parser.add_argument("--base-url", required=True, help="with /v1 where the server has it")
         parser.add_argument("--upstream-model", default="", help="the server's own name for it; by default the same")
         parser.add_argument("--api-key-stdin", action="store_true", help="read the server's key from standard input")
         parser.add_argument("--input-price", type=_price, help="per million input tokens")
         parser.add_argument("--output-price", type=_price, help="per million output tokens")
-        parser.add_argument("--embedding-price", type=_price, help="per million embedded tokens")
+        parser.add_argument(
+            "--embedding-price", type=_price, help="per million tokens that an embedding or re-ranking model reads"
+        )
         parser.add_argument("--currency", default="USD")
         parser.add_argument("--context-window", type=int, default=128_000)
         parser.add_argument("--max-output-tokens", type=int, default=4_096)
