@@ -8,6 +8,7 @@ document all the same; what they may say then is decided by `outbound` and `grou
 import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tenants.ids import public_id
@@ -113,6 +114,8 @@ def _source(passage: "Passage") -> str:
 def citations(text: str, passages: "Sequence[Passage]") -> list[dict[str, Any]]:
     """`file_citation` annotations for the markers in an answer: each says file, page and span of its passage.
 
+    `matched` is the page and span within it that search found nearest to the question, where it looked by meaning.
+
     `index` is the marker's character offset in the answer. A marker without a passage is no citation.
     """
     return [
@@ -125,6 +128,7 @@ def citations(text: str, passages: "Sequence[Passage]") -> list[dict[str, Any]]:
             "start": passage.start,
             "end": passage.end,
             "score": round(passage.score, 6),
+            **({"matched": asdict(passage.matched)} if passage.matched else {}),
         }
         for match in _MARKER.finditer(text)
         if 0 < int(match[1]) <= len(passages)

@@ -7,11 +7,15 @@ the sentence holds. A question that no sentence supports is answered so. It does
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .base import Cancellation, Cancelled, Chunk, Completion, Prompt, Usage
 from .sentences import sentences
+
+if TYPE_CHECKING:
+    from knowledge.retrieval import Passage
 
 NOT_SUPPORTED = "The documents do not answer this question."
 NOT_GROUNDED = (
@@ -21,6 +25,7 @@ NOT_GROUNDED = (
 _MIN_COSINE = 0.38
 _MIN_SUPPORT = 0.40
 _MAX_SENTENCES = 3
+_MOST_BY_WORDS = 24
 #: A sentence with less than this share of the best one's support adds noise to the answer.
 _NEAR_BEST = 0.85
 _WORD = re.compile(r"\w+")
@@ -136,6 +141,7 @@ def _supported(prompt: Prompt, embed: Callable[[list[str]], np.ndarray]) -> str:
     if not found:
         return NOT_SUPPORTED
     question = _words(prompt.question)
+    every, found = found, _promising(found, question, prompt)
     vectors = embed([prompt.question, *(sentence.text for sentence in found)])
     cosine = vectors[1:] @ vectors[0]
     held = np.array([len(question & sentence.words) / max(1, len(question)) for sentence in found])
@@ -147,10 +153,29 @@ def _supported(prompt: Prompt, embed: Callable[[list[str]], np.ndarray]) -> str:
     for index in np.argsort(-support, kind="stable"):
         if support[index] < _NEAR_BEST * support[best] or len(chosen) == _MAX_SENTENCES:
             break
-        whole = _whole(found[index], found)
+        whole = _whole(found[index], every)
         if whole not in chosen:
             chosen.append(whole)
     return " ".join(f"{sentence.text} [{sentence.number}]" for sentence in chosen)
+
+
+def _promising(found: list[_Sentence], question: frozenset[str], prompt: Prompt) -> list[_Sentence]:
+    """The sentences worth embedding, which is what an answer's time goes into.
+
+    They hold the most of the question's words, or stand where search found a passage nearest to the question. Where it
+    did not look by meaning, all do.
+    """
+    near = {text for passage in prompt.passages if passage.matched for text in sentences(_matched_text(passage))}
+    if not near:
+        return found
+    by_words = sorted(found, key=lambda sentence: -len(question & sentence.words))[:_MOST_BY_WORDS]
+    chosen = {sentence.text for sentence in by_words if question & sentence.words} | near
+    return [sentence for sentence in found if sentence.text in chosen]
+
+
+def _matched_text(passage: "Passage") -> str:
+    assert passage.matched is not None  # the caller looked
+    return passage.text[max(0, passage.matched.start - passage.start) : passage.matched.end - passage.start]
 
 
 def _whole(sentence: _Sentence, found: list[_Sentence]) -> _Sentence:

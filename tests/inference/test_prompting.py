@@ -1,12 +1,14 @@
 """Prompts: passages numbered within their bound, citations that point at file, page and span."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from inference.prompting import PASSAGE_BYTES, build, citations, message_bytes, passage_bound, question_of
 from inference.requests import ChatRequest
 from knowledge.retrieval import Passage
+from knowledge.retrieval.passages import Span
 from tenants.ids import uuid7
 
 SEARCH = {"type": "file_search", "vector_store_ids": ["vs_1"]}
@@ -156,3 +158,10 @@ def test_a_citation_names_marker_file_page_and_span() -> None:
 @pytest.mark.parametrize("text", ["none", "[0]", "[2]", "[99]", "[100]", "[x]", "[-1]", "[1", "array[]"])
 def test_a_marker_without_a_passage_is_no_citation(text: str) -> None:
     assert citations(text, [passage()]) == []
+
+
+def test_a_citation_names_the_part_that_matched() -> None:
+    matched = Span(start=5, end=8, page=4)
+    [found] = citations("It is so [1].", [replace(passage(page=3), matched=matched)])
+    assert (found["page"], found["start"], found["end"]) == (3, 0, 8)
+    assert found["matched"] == {"page": 4, "start": 5, "end": 8}

@@ -94,8 +94,8 @@ def test_meaning_ranks_everything(crafts):
 
 def test_the_fusion_scores_ranks(crafts):
     found = search(store_ids=[crafts.id], query="shuttle weft loom linen").passages
-    # First in both lists: all of 2/61. The others are in the dense list only, at ranks 2, 3, 4.
-    assert [passage.score for passage in found] == pytest.approx([1, 61 / 62 / 2, 61 / 63 / 2, 61 / 64 / 2])
+    # First in both lists: all of 2/11. The others are in the dense list only, at ranks 2, 3, 4.
+    assert [passage.score for passage in found] == pytest.approx([1, 11 / 12 / 2, 11 / 13 / 2, 11 / 14 / 2])
     assert [names(crafts, "shuttle weft loom linen", ranker=ranker) for ranker in HYBRID] == [
         [Path(passage.filename).stem for passage in found]
     ] * 4
