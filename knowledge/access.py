@@ -6,7 +6,7 @@ tenant's own systems, whose keys carry the scopes for it: they see every file. A
 manages within them only: of the rest it does not learn, under a store or under `/v1/files`.
 
 Known and accepted: the lexical ranking's term statistics are the store's, so they count what is kept from a caller
-too; they move scores, and name nothing.
+too; they move scores, and name nothing. So do the numbers of files and bytes that a store or a batch shows.
 """
 
 from collections.abc import Collection, Mapping

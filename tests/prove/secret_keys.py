@@ -55,6 +55,7 @@ def _make_and_use(ground: Ground, rounds: int) -> tuple[dict[str, str], list[str
     ours = furnish(ground, f"acme{uuid4().hex[:8]}")
     secrets["a first key"] = _secret(ours.tenant.key)
     secrets["a provider's key"] = _register_with_key(ground, ours.tenant)
+    secrets["a signing secret"] = ground.post("/v1/signing_secrets", ours.tenant.key, {"name": "x"})["value"]
     for number in range(rounds):
         made = ground.post("/v1/api_keys", ours.tenant.key, {"name": "x", "scopes": ["inference", "files.read"]})
         secrets[f"a key by REST {number}"] = _secret(made["value"])
