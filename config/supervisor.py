@@ -80,7 +80,20 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
             "-l",
             "warning",
         ],
-        "ingestion": [*worker, "-Q", "ingestion", "-c", "2", "-n", "ingestion@%h", "-l", "warning"],
+        # glibc gives each thread an arena of its own: parts of a long document would leave their holes in all of them.
+        "ingestion": [
+            "env",
+            "MALLOC_ARENA_MAX=2",
+            *worker,
+            "-Q",
+            "ingestion",
+            "-c",
+            "4",
+            "-n",
+            "ingestion@%h",
+            "-l",
+            "warning",
+        ],
         "beat": [*celery, "beat", "-l", "warning", "--schedule", "{var}/beat", "--pidfile="],
     }
 

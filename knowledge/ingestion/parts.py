@@ -30,7 +30,7 @@ from .units import ENDED, Job, Part, State, fenced, lock
 
 Kind = IngestionPart.Kind
 Place = tuple[int, int]
-_ROWS_AT_ONCE = 100
+_ROWS_AT_ONCE = 8  # with their texts, some megabytes
 
 
 def place(span: Span) -> Place:
@@ -140,11 +140,13 @@ def vectors_of_parts(job: Job) -> tuple[dict[Place, np.ndarray], int]:
     """
     if not job.has_parts:
         return {}, 0
+    vectors: dict[Place, np.ndarray] = {}
+    tokens = 0
     with tenant_scope():
         rows = IngestionPart.objects.filter(store_file=job.id, kind=Kind.EMBED, result__space=job.store.space.name)
-        found = list(rows.values_list("passages", "vectors"))
-    vectors: dict[Place, np.ndarray] = {}
-    for passages, raw in found:
-        matrix = np.frombuffer(raw or b"", np.float32).reshape(len(passages), -1)
-        vectors |= {(row[0], row[1]): vector for row, vector in zip(passages, matrix, strict=True)}
-    return vectors, sum(row[2] for passages, _ in found for row in passages)
+        # Part by part: together their texts are the document once more.
+        for passages, raw in rows.values_list("passages", "vectors").iterator(chunk_size=1):
+            matrix = np.frombuffer(raw or b"", np.float32).reshape(len(passages), -1)
+            vectors |= {(row[0], row[1]): vector for row, vector in zip(passages, matrix, strict=True)}
+            tokens += sum(row[2] for row in passages)
+    return vectors, tokens

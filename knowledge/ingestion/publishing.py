@@ -23,7 +23,7 @@ from .leases import LeaseLost
 from .preparing import preparation_of
 from .units import Job, State, lock, twins
 
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 100  # chunks with their vectors: a statement of some two megabytes
 
 
 def complete(job: Job, text: Text, chunks: Sequence[Piece], vectors: dict[Span, np.ndarray], tokens: int) -> None:
