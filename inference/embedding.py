@@ -2,10 +2,12 @@
 
 import base64
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import stamina
 from django.conf import settings
 
 from knowledge.ports import EmbedderUnavailable
@@ -20,6 +22,26 @@ from .providers.base import ProviderError
 from .providers.minilm import MiniLM
 from .providers.openai_compatible import OpenAICompatible
 from .requests import EmbeddingsRequest
+
+_REQUEST_TEXTS = 128
+_REQUESTS_AT_ONCE = 8
+_ATTEMPTS = 3
+_LONGEST_WAIT = 5.0  # seconds; a server that wants to be left alone for longer is asked again by the next run
+
+
+@lru_cache(maxsize=1)
+def _connections() -> ThreadPoolExecutor:
+    """The threads of this process that wait for embedding servers."""
+    return ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="embedding")
+
+
+def _again(error: Exception) -> bool | float:
+    """Whether another try may help, and after how many seconds where the server says it."""
+    if not isinstance(error, ProviderError) or not error.temporary:
+        return False
+    if not error.retry_after:
+        return True
+    return error.retry_after if error.retry_after <= _LONGEST_WAIT else False
 
 
 @lru_cache(maxsize=1)
@@ -63,17 +85,29 @@ class RemoteEmbedder:
         )
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, dimensions), as the server gives them.
+        """float32 (n, dimensions), as the server gives them; many texts in several requests at once.
+
+        A request that fails for the moment is tried again after a moment, which is longer where the server says so.
 
         Raises:
             EmbedderUnavailable: the server failed; temporary.
             InvalidRequest: it answered with other dimensions.
         """
+        requests = [list(texts[start : start + _REQUEST_TEXTS]) for start in range(0, len(texts), _REQUEST_TEXTS)]
         try:
-            vectors, _ = self._client.embed(list(texts))
+            answers = [self._ask(requests[0])] if len(requests) == 1 else list(_connections().map(self._ask, requests))
         except ProviderError as error:
             raise EmbedderUnavailable(error.message) from error
-        found = np.asarray(vectors, dtype=np.float32)
+        return np.concatenate(answers) if answers else np.empty((0, self.dimensions), np.float32)
+
+    def _ask(self, texts: list[str]) -> np.ndarray:
+        for attempt in stamina.retry_context(on=_again, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=2.0):
+            with attempt:
+                vectors, _ = self._client.embed(texts)
+        try:
+            found = np.asarray(vectors, dtype=np.float32)
+        except (TypeError, ValueError):
+            found = np.empty(0, np.float32)  # vectors of different lengths, or of something else than numbers
         if found.shape != (len(texts), self.dimensions) or not np.isfinite(found).all():
             raise InvalidRequest(f"'{self.model}' answered with vectors that are not {self.dimensions} finite numbers.")
         return found

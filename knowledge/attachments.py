@@ -19,8 +19,9 @@ from tenants.work import INGESTION, enqueue_all
 from .access import UNCHANGED, AllowedGroups, Unchanged, check_change, files_known_to, known_to
 from .attributes import check_attributes
 from .chunking import ChunkingStrategy
+from .ingestion.preparing import preparation_of
 from .lifetime import StoreExpired, has_expired
-from .models import UNEXPIRED, Chunk, File, VectorStore, VectorStoreFile
+from .models import UNEXPIRED, Chunk, Document, File, VectorStore, VectorStoreFile
 from .removal import IN_PROGRESS, remove_attachment
 from .versions import take_over
 
@@ -352,15 +353,25 @@ def detach(
 
 
 def text_of(*, store_id: UUID | None, file_id: UUID | None, groups: Collection[str] = ()) -> list[str]:
-    """The parsed text of a file in a store, in pieces of one chunk each without what overlaps; empty until completed.
+    """The text of a file in a store, as the store prepares it, in one piece or several; empty until completed.
 
     Raises:
         NotFound: no such store, or no such file in it that a caller in `groups` finds.
     """
     with tenant_scope():
         attachment = get_attachment(store_id=store_id, file_id=file_id, sight=groups)
-        pieces, end = [], 0
-        for chunk in Chunk.objects.filter(store_file=attachment).order_by("ordinal"):
-            pieces.append(chunk.text[max(0, end - chunk.start) :])
-            end = max(end, chunk.end)
+        if not attachment.chunk_count:
+            return []
+        preparation = preparation_of(VectorStore.objects.get(id=store_id))
+        kept = Document.objects.filter(file_id=attachment.file_id, preparation=preparation)
+        text = kept.values_list("text", flat=True).first()
+        return [text] if text is not None else _text_of_chunks(attachment)
+
+
+def _text_of_chunks(attachment: VectorStoreFile) -> list[str]:
+    """The text of what was ingested before texts were kept, in pieces of one chunk each without what overlaps."""
+    pieces, end = [], 0
+    for chunk in Chunk.objects.filter(store_file=attachment).order_by("ordinal"):
+        pieces.append(chunk.text[max(0, end - chunk.start) :])
+        end = max(end, chunk.end)
     return [piece for piece in pieces if piece]

@@ -4,6 +4,7 @@ Measured on the hot path, urllib3 costs about half a millisecond a call, a third
 does not retry by itself: routing decides, so that there is one retry layer.
 """
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import orjson
 import urllib3
 from django.conf import settings
@@ -152,16 +154,19 @@ class OpenAICompatible:
             else:
                 answer.close()
 
-    def embed(self, texts: list[str], cancellation: Cancellation | None = None) -> tuple[list[list[float]], int]:
-        """(vectors, prompt tokens) of `texts`, in their order."""
-        body = {"model": self._model, "input": texts, "encoding_format": "float"}
+    def embed(self, texts: list[str], cancellation: Cancellation | None = None) -> tuple[list[Any], int]:
+        """(vectors, prompt tokens) of `texts`, in their order; a vector is a sequence of floats.
+
+        base64 is asked for, a third of the bytes and a tenth of the work; servers that do not know it send numbers.
+        """
+        body = {"model": self._model, "input": texts, "encoding_format": "base64"}
         data = _json_object(self._post("/embeddings", body, cancellation).read())
         rows = data.get("data")
         if not isinstance(rows, list) or len(rows) != len(texts):
             raise _garbage("another number of embeddings than texts")
         try:
-            vectors = [row["embedding"] for row in sorted(rows, key=lambda row: row["index"])]
-        except (KeyError, TypeError) as error:
+            vectors = [_vector(row["embedding"]) for row in sorted(rows, key=lambda row: row["index"])]
+        except (KeyError, TypeError, ValueError) as error:
             raise _garbage("embeddings without vectors") from error
         return vectors, int((data.get("usage") or {}).get("prompt_tokens") or 0)
 
@@ -262,6 +267,13 @@ class _Answer:
 
     def _cancelled(self) -> bool:
         return self._cancellation is not None and self._cancellation.requested
+
+
+def _vector(embedding: Any) -> Any:
+    """Numbers as they are; base64 is of little-endian float32."""
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
+    return embedding
 
 
 def _take(chunk: Chunk, data: dict[str, Any]) -> bool:

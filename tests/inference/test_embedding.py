@@ -1,9 +1,15 @@
-"""Which embedding models a tenant may use."""
+"""Which embedding models a tenant may use, and how those of other servers are asked."""
+
+import threading
 
 import pytest
 
 from inference.catalogue import UnknownModel
-from inference.embedding import LocalEmbedder, embedder_for
+from inference.embedding import LocalEmbedder, RemoteEmbedder, embedder_for
+from inference.models import Deployment
+from inference.providers.base import ProviderError
+from knowledge.ports import EmbedderUnavailable
+from tenants.errors import InvalidRequest
 from tenants.scope import acting_for
 
 
@@ -16,3 +22,57 @@ def test_a_model_that_is_not_granted_or_does_not_embed_is_unknown(acme, model):
 def test_the_built_in_model_is_everybodys(acme):
     with acting_for(acme.tenant.id):
         assert isinstance(embedder_for("all-MiniLM-L6-v2"), LocalEmbedder)
+
+
+class Server:
+    """Stands in for the HTTP client: answers in the given order, an exception by raising it; counts requests."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked, self._lock = list(answers), [], threading.Lock()
+
+    def embed(self, texts):
+        with self._lock:
+            self.asked.append(texts)
+            answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return [[float(text), 0.0] for text in texts] if answer is None else answer, 0
+
+
+def remote(server):
+    embedder = RemoteEmbedder("m", 2, Deployment(base_url="http://model.test/v1", upstream_model="m"))
+    embedder._client = server
+    return embedder
+
+
+def test_many_texts_go_in_several_requests_and_keep_their_order():
+    server = Server()
+    vectors = remote(server).embed([str(number) for number in range(300)])
+    assert vectors[:, 0].tolist() == list(range(300))
+    assert sorted(map(len, server.asked)) == [44, 128, 128]
+
+
+def overloaded(after):
+    return ProviderError("The model's server is overloaded.", code="upstream_rate_limited", retry_after=after)
+
+
+def test_a_temporary_fault_is_tried_again_and_a_lasting_one_is_not():
+    server = Server(overloaded(0.01), ProviderError("broke", code="upstream_error"))
+    assert remote(server).embed(["1"]).tolist() == [[1.0, 0.0]]
+    assert len(server.asked) == 3
+    for fault in (ProviderError("no such model", code="x", temporary=False), overloaded(60.0)):
+        server = Server(fault)
+        with pytest.raises(EmbedderUnavailable):
+            remote(server).embed(["1"])
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("answer", [[[1.0]], [[1.0, float("nan")]], [["a", "b"]], [[1.0, 2.0], [1.0]]])
+def test_vectors_of_another_shape_are_refused(answer):
+    with pytest.raises(InvalidRequest, match="2 finite numbers"):
+        remote(Server(answer)).embed(["1", "2"][: len(answer)])
+
+
+def test_no_texts_are_no_request():
+    server = Server()
+    assert remote(server).embed([]).shape == (0, 2) and not server.asked

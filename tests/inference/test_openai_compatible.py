@@ -374,6 +374,12 @@ def test_embeddings_come_in_the_order_of_their_texts(canned: CannedServer) -> No
     assert client_of(canned).embed(["a", "b"]) == ([[1], [2]], 6)
 
 
+def test_embeddings_may_come_as_base64(canned: CannedServer) -> None:
+    canned.body = b'{"data": [{"index": 0, "embedding": "AACAPwAAAMA="}]}'
+    [vector], _ = client_of(canned).embed(["a"])
+    assert list(vector) == [1.0, -2.0]
+
+
 @pytest.mark.parametrize(
     "body", [b"{}", b'{"data": []}', b'{"data": [{"index": 0}, {"index": 1}]}', b'{"data": [1, 2]}']
 )
