@@ -275,6 +275,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Members of one name and several meanings, where those that share one could not be named after their object.
+    "ENUM_NAME_OVERRIDES": {
+        "VectorStoreFileStatusEnum": ["in_progress", "completed", "cancelled", "failed"],
+        "BucketTypeEnum": ["s3"],
+    },
     "SCHEMA_PATH_PREFIX": "/v1",
 }
 

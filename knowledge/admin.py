@@ -74,12 +74,14 @@ class FileAdmin(TenantAdmin):
 
     group, icon, area = KNOWLEDGE, "draft", "documents"
     offers = frozenset({"add", "delete"})
-    list_display = ("filename", "size", "mime_type", "purpose", "created_at", "expires_at")
+    list_display = ("filename", "size", "mime_type", "purpose", "status", "created_at", "expires_at")
     search_fields = ("filename",)
     ordering = ("-created_at",)
     add_form = UploadForm
     add_fields = ("upload", "store")
-    fields = ("filename", "size", "mime_type", "sha256", "purpose", "created_at", "expires_at")
+    fields = (
+        "filename", "size", "mime_type", "sha256", "purpose", "status", "status_details", "created_at", "expires_at",
+    )  # fmt: skip
     readonly_fields = ("size",)
 
     @display(description="Size", ordering="bytes")

@@ -1,6 +1,7 @@
 """Lists in OpenAI's shape: `{"object": "list", data, first_id, last_id, has_more}`, paged by `after`, `limit`, `order`."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.db.models import QuerySet
@@ -13,8 +14,9 @@ from .ids import parse_public_id
 MAX_LIMIT = 100
 
 
+@cache
 def list_of(shape: type[serializers.Serializer]) -> type[serializers.Serializer]:
-    """The OpenAPI schema of a list of `shape`."""
+    """The OpenAPI schema of a list of `shape`: one, however many operations answer it."""
     members = {
         "object": serializers.CharField(),
         "data": shape(many=True),
