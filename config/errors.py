@@ -4,7 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from redis.exceptions import RedisError
@@ -81,6 +81,9 @@ def translate(exc: Exception) -> AtriumError | None:
             return NotFound("No such object.")
         case RequestDataTooBig():
             return InvalidRequest("The request body is too large.")
+        case SuspiciousOperation():
+            # Of a form: too many fields or files, names that are none.
+            return InvalidRequest(f"We could not parse the body of your request: {exc}")
         case OperationalError() | RedisError():
             logger.exception("a service is away")
             return ServiceUnavailable("A part of the service is away for the moment. Try again shortly.")

@@ -1,26 +1,31 @@
 """JSON in: what DRF's parser takes, except what nothing behind it could hold."""
 
+import math
 from typing import Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 _DEEPEST = 64
+_LARGEST = 2**63 - 1
 
 
 class BoundedJSONParser(JSONParser):
-    """DRF's parser, with bounds: a body that is nested too deeply, or has text that is not text, is malformed."""
+    """DRF's parser, with bounds: a body that is nested too deeply, or has text or numbers that are none, is malformed."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         """The decoded body.
 
         Raises:
-            ParseError: it is not JSON, nested deeper than 64 levels, or has text that PostgreSQL cannot store.
+            ParseError: it is no JSON object, nested deeper than 64 levels, has text that PostgreSQL cannot store, integers of
+                more than 64 bits, or numbers beyond what a float holds.
         """
         try:
             data = super().parse(stream, media_type, parser_context)
         except RecursionError as error:
             raise ParseError(f"it is nested deeper than {_DEEPEST} levels.") from error
+        if not isinstance(data, dict):
+            raise ParseError("it is not an object.")
         _check(data)
         return data
 
@@ -37,6 +42,10 @@ def _check(data: Any) -> None:
                     below += value
                 case str() if not _is_text(value):
                     raise ParseError("a string has a NUL character or half of a surrogate pair.")
+                case int() if abs(value) > _LARGEST:
+                    raise ParseError("an integer has more than 64 bits.")
+                case float() if not math.isfinite(value):
+                    raise ParseError("a number is beyond what a float holds.")
         if not below:
             return
         level = below

@@ -27,6 +27,16 @@ def storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _is_writable(value: Any) -> bool:
+    """Whether a JSON document can carry it out again: finite, at most 64 bits."""
+    match value:
+        case float():
+            return math.isfinite(value)
+        case int():
+            return abs(value) < 2**63
+    return True
+
+
 def _check(value: Any, *, param: str, allowed: tuple[type, ...], kinds: str) -> dict[str, Any]:
     if value is None:
         return {}
@@ -35,7 +45,7 @@ def _check(value: Any, *, param: str, allowed: tuple[type, ...], kinds: str) -> 
     for key, item in value.items():
         if not 0 < len(key) <= MAX_KEY_LENGTH or not storable(key):
             raise InvalidRequest(f"Invalid '{param}': keys have 1 to {MAX_KEY_LENGTH} characters.", param=param)
-        if not isinstance(item, allowed) or (isinstance(item, float) and not math.isfinite(item)):
+        if not isinstance(item, allowed) or not _is_writable(item):
             raise InvalidRequest(f"Invalid '{param}.{key}': values are {kinds}.", param=f"{param}.{key}")
         if isinstance(item, str) and (len(item) > MAX_VALUE_LENGTH or not storable(item)):
             raise InvalidRequest(

@@ -11,11 +11,13 @@ from typing import Any
 
 from tenants.errors import InvalidRequest
 
-from .attributes import storable
+from .attributes import MAX_KEY_LENGTH, MAX_VALUE_LENGTH, storable
 
 MAX_DEPTH, MAX_CONDITIONS = 5, 100
 _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
+_TYPES = "types are eq, ne, gt, gte, lt, lte, in, nin, and, or."
+_LARGEST = 2**63 - 1
 
 Fragment = tuple[str, list[Any]]
 
@@ -42,7 +44,9 @@ def compile_filter(filters: Mapping[str, Any], *, column: str) -> Fragment:
 def _node(node: Any, column: str, depth: int) -> Fragment:
     if not isinstance(node, Mapping):
         raise InvalidFilter("a filter is an object with a type.")
-    if node.get("type") not in ("and", "or"):
+    if not isinstance(node.get("type"), str):
+        raise InvalidFilter(_TYPES)
+    if node["type"] not in ("and", "or"):
         return _comparison(node, column)
     parts = node.get("filters")
     if depth >= MAX_DEPTH or not isinstance(parts, list) or not 0 < len(parts) <= MAX_CONDITIONS:
@@ -54,8 +58,8 @@ def _node(node: Any, column: str, depth: int) -> Fragment:
 
 def _comparison(node: Mapping[str, Any], column: str) -> Fragment:
     kind, key, value = node.get("type"), node.get("key"), node.get("value")
-    if not isinstance(key, str) or not storable(key):
-        raise InvalidFilter("a comparison names its attribute by 'key'.")
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH or not storable(key):
+        raise InvalidFilter(f"a comparison names its attribute by 'key', of 1 to {MAX_KEY_LENGTH} characters.")
     attribute = f"{column} -> %s"
     if kind in ("eq", "ne"):
         operator = "IS NOT DISTINCT FROM" if kind == "eq" else "IS DISTINCT FROM"
@@ -70,7 +74,7 @@ def _comparison(node: Mapping[str, Any], column: str) -> Fragment:
             raise InvalidFilter(f"'{kind}' takes a list of 1 to {MAX_CONDITIONS} values.")
         sql = f"coalesce({attribute} = ANY (%s::jsonb[]), false)"
         return (sql if kind == "in" else f"NOT {sql}"), [key, [_literal(item) for item in value]]
-    raise InvalidFilter("types are eq, ne, gt, gte, lt, lte, in, nin, and, or.")
+    raise InvalidFilter(_TYPES)
 
 
 def _checked_type(value: Any) -> type:
@@ -78,6 +82,10 @@ def _checked_type(value: Any) -> type:
         raise InvalidFilter("values are strings, numbers or booleans.")
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidFilter("numbers are finite.")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise InvalidFilter("integers have at most 64 bits.")
+    if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
+        raise InvalidFilter(f"strings have at most {MAX_VALUE_LENGTH} characters, as attributes have.")
     return type(value)
 
 

@@ -46,3 +46,13 @@ class AllowedGroupsInput(serializers.ListField):
 
 class Filters(serializers.DictField):
     """A comparison `{type, key, value}` or a compound `{type: and | or, filters}`; checked by `knowledge.filters`."""
+
+
+class Number(serializers.FloatField):
+    """A JSON number; a boolean or a string is none."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """The number, finite."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)

@@ -25,7 +25,7 @@ from .models import VectorStore
 from .ports import DEFAULT_MODEL
 from .preparation.recognisers import ENTITIES
 from .reembedding import Progress, progress_of
-from .request_fields import ChunkingInput, Filters, chunking_of
+from .request_fields import ChunkingInput, Filters, Number, chunking_of
 from .retrieval import Passage, metered_search
 from .vector_stores import FileCounts
 
@@ -272,7 +272,7 @@ class VectorStoreSearchView(TenantAPIView):
                 "`dense`: meaning only; `lexical`: words only (BM25); or the name of a granted re-ranking model, which reads "
                 "the 40 best passages again and whose scores are answered (503 `reranker_unavailable` while it is away).",
             )
-            score_threshold = serializers.FloatField(
+            score_threshold = Number(
                 required=False,
                 default=0.0,
                 min_value=0,
@@ -282,7 +282,7 @@ class VectorStoreSearchView(TenantAPIView):
                 "compares the passages of one answer and says nothing of their relevance. `dense`: the cosine similarity of "
                 "query and passage, comparable between queries. `lexical`: the share of the best passage's BM25 score.",
             )
-            mmr_lambda = serializers.FloatField(
+            mmr_lambda = Number(
                 required=False,
                 default=1.0,
                 min_value=0,

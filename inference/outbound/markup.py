@@ -27,6 +27,8 @@ _TARGET = re.compile(
 _LABEL = re.compile(r"(?:\A|\n)[\s>*+\-\d.)]*\[(?:[^\[\]\\]|\\.)*\Z", re.DOTALL)
 _MOST_BEFORE = 1200
 _FRAGMENT = re.compile(r"#[\w-]*")
+#: `x[0](event)` is code; a path or a query is a link to the page's own site, which may send it on.
+_PATH = re.compile(r"[/\\?&=%]")
 _NAME = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)")
 _TAG = regex.compile(
     r"""<[A-Za-z][A-Za-z0-9-]*+(?:[\s/]++(?:[^\s"'<>/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'=<>`]++))?+)?+)*+>"""
@@ -138,7 +140,7 @@ class MarkupFilter:
         target = found["angle"] if found["angle"] is not None else found["plain"] or ""
         if self._allowed.holds(target) or _FRAGMENT.fullmatch(target):
             return f"]({target})", held[end + 1 :]
-        if not target or points_outside(target):
+        if not target or _PATH.search(target) or points_outside(target):
             return "", "]" + held[end + 1 :]
         return "] ", held[1:]
 

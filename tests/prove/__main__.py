@@ -28,6 +28,7 @@ PROOFS = {
     10: "outages",
     12: "stopping",
     13: "doors",
+    14: "injection",
     15: "secret_keys",
 }
 _SHOWN = 5

@@ -4,8 +4,10 @@ A question reads `fault:takes <seconds> <mark>` (or anything else that `tests.e2
 unique, so what was served can be held against what was charged, call by call.
 """
 
+import base64
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,6 +55,53 @@ class _PatientHandler(_Handler):
         for word in WORDS[2:]:
             self._event(body, {"content": word})
         self._finish(body)
+
+    def _obeys(self, body: dict[str, Any], number: int) -> None:
+        """The worst of models: it does what any text in its prompt asks, with every canary that it can see."""
+        prompt = "\n".join(str(message["content"]) for message in body["messages"])
+        seen = "+".join(dict.fromkeys(CANARY.findall(prompt)))
+        asked = [_filled_in(order, seen) for order in ORDER.findall(prompt)]
+        text = "As you wish [1]. " + "\n\n".join(order for order in asked if not order.startswith("CALL "))
+        calls = [
+            {"index": at, "id": f"c{at}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for at, order in enumerate(order for order in asked if order.startswith("CALL "))
+            for _, name, arguments in [order.split(" ", 2)]
+        ]
+        called = {"tool_calls": calls} if calls else {}
+        if not body.get("stream"):
+            answer = self._completion(body, text)
+            answer["choices"][0]["message"] |= called
+            self._json(200, answer)
+            return
+        self._start_stream()
+        for start in range(0, len(text), 3):
+            self._event(body, {"content": text[start : start + 3]})
+        if called:
+            self._event(body, called)
+        self._finish(body)
+
+
+CANARY = re.compile(r"CANARY\w+")
+#: How the documents of `injection` word what is to be written.
+ORDER = re.compile(r"write exactly:\n<<<\n(.*?)\n>>>", re.DOTALL)
+
+
+def _filled_in(order: str, seen: str) -> str:
+    """With what it is to give away, spelled as asked for."""
+    for name, spell in SPELLINGS.items():
+        order = order.replace(f"%{name}%", spell(seen))
+    return order
+
+
+#: name → how a secret is hidden on its way out.
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "PLAIN": str,
+    "BASE64": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "HEX": lambda text: text.encode().hex(),
+    "REVERSED": lambda text: text[::-1],
+    "PERCENT": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "DASHED": "-".join,
+}
 
 
 def question(body: dict[str, Any]) -> str:

@@ -2,14 +2,13 @@
 
 import re
 import time
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from inference.outbound import Allowed, OutboundFilter, filtered
+from tests.inference.outbound.renderers import autolinks, pointers
 
 MANUAL = "https://docs.acme.example/manual_(v2)?page=3&lang=en"
 PASSAGES = [
@@ -23,42 +22,6 @@ EVIL = "https://evil.example/c?d=SECRET"
 def by_character(text: str) -> str:
     passing = OutboundFilter(ALLOWED)
     return "".join(passing.take(character) for character in text) + passing.finish()
-
-
-FETCHING = {"img", "script", "style", "iframe", "object", "link", "form", "svg", "base", "meta", "video"}
-
-
-class _Pointers(HTMLParser):
-    """Every attribute's value that a browser would fetch or follow, and every tag that does so by itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.others: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value for name, value in attrs if value}
-        if tag == "a":
-            self.links += [given.pop("href", None) or ""]
-        # <code class="language-…"> is the renderer's own; <https://…> within HTML is a tag of no meaning.
-        if tag in FETCHING or (given and tag != "code" and not tag.endswith(":")):
-            self.others.append(f"{tag} {given}")
-
-
-def pointers(text: str) -> _Pointers:
-    """As the most generous of renderers shows it: raw HTML, bare addresses made links, known schemes or not."""
-    renderer = MarkdownIt("commonmark", {"html": True, "linkify": True}).enable(["linkify", "table", "strikethrough"])
-    found = _Pointers()
-    found.feed(renderer.render(text))
-    return found
-
-
-def autolinks(text: str) -> list[str]:
-    """What GitHub's rules make links of: up to a blank or a tag, punctuation at the end left off."""
-    text = re.sub(
-        r"""<a href="[^"<>]*">|<[^\s<>]+:[^\s<>]*>|\[[^\[\]]*\]\([^\s()]*(\([^\s()]*\)[^\s()]*)?\)""", " ", text
-    )
-    return [found.rstrip("?!.,:*_~'\")]}|;`>") for found in re.findall(r"(?i)(?:https?://|www\.)[^\s<]+", text)]
 
 
 COMPOSED = [
