@@ -1,10 +1,10 @@
 """Where the rows that search scans lie: small tenants together, a large one by itself with an index of its own.
 
 Vectors and terms are spread over 16 buckets by a hash of the tenant; in a bucket, tenants share a leaf that is scanned
-exactly, until one crosses `settings.PARTITION_ROWS`: then it gets a leaf of its own, with an IVFFlat index for each of
-its spaces (vectors) or a GIN index over terms. It goes back when it shrinks below `settings.PARTITION_ROWS_BACK`. No index
-over content is ever shared between tenants: a shared one finds too little for tenants off the common topics, and its
-times tell what others store.
+exactly, until one crosses `settings.PARTITION_ROWS`: then its vectors get a leaf of their own, with an IVFFlat index for
+each of its spaces. They go back when it shrinks below `settings.PARTITION_ROWS_BACK`. (Terms stay in the shared leaves of
+theirs and are scanned exactly.) No index over content is ever shared between tenants: a shared one finds too little for
+tenants off the common topics, and its times tell what others store.
 
 `tend()` does all of it, with the owner's rights, one run at a time. It guarantees:
 

@@ -1,4 +1,4 @@
-"""What a tenant's own leaf is indexed by: IVFFlat for each of its spaces (vectors), or GIN over its terms.
+"""What a tenant's own leaf is indexed by: IVFFlat for each of its spaces.
 
 IVFFlat (k-means clusters, of which a query looks at the nearest) and not HNSW, because it measured better here, on
 300,000 × 384 (recall@10): in topic 1.00 where a graph (m 16, ef 200) left whole topics unreached and got 0.97; off topic
@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 
 from .census import spaces_of
-from .layout import TERM_ARRAY, TERMS, Leaf
+from .layout import Leaf
 
 #: Rows of a cluster when it is built. A query looks at a fixed number of clusters (`retrieval.dense`), so at about the
 #: same number of rows whatever the tenant's size.
@@ -50,8 +50,6 @@ def _build(cursor: Any, leaf: Leaf, name: str, definition: str, how: str) -> Non
 
 def _wanted(cursor: Any, leaf: Leaf, valid: list[str]) -> dict[str, str]:
     """Index name → definition."""
-    if leaf.table == TERMS:
-        return {f"knowledge_terms_{leaf.tenant_id.hex}": f"USING gin (({TERM_ARRAY})) WITH (fastupdate = off)"}
     spaces = spaces_of(cursor, leaf, rows=settings.PARTITION_ROWS_BACK)
     return dict(_clustered(space_id, dimensions, rows, valid) for space_id, (dimensions, rows) in spaces.items())
 
@@ -75,7 +73,7 @@ def _standing(cursor: Any, leaf: Leaf) -> dict[str, bool]:
     """Index name → whether it is valid, of those that this module makes."""
     cursor.execute(
         "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
-        "JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = %s::regclass AND a.amname IN ('ivfflat', 'gin')",
+        "JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = %s::regclass AND a.amname = 'ivfflat'",
         [leaf.name],
     )
     return dict(cursor.fetchall())

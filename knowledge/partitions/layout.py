@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-VECTORS, TERMS = "knowledge_embedding", "knowledge_chunkterms"
-TABLES = (VECTORS, TERMS)
+VECTORS = "knowledge_embedding"
+#: What large tenants have for themselves. Terms lie in buckets too, and stay there: their exact scan has no index yet.
+TABLES = (VECTORS,)
 #: Shared leaves of each table. Attaching a tenant's own leaf locks one bucket, so the others' tenants notice nothing.
 BUCKETS = 16
-
-#: The places of a chunk's terms, as an array that GIN indexes. Of built-in functions only: those of `sql/` are dropped
-#: and made again by each migration, which an index would forbid. `sql/candidates.sql` repeats it letter for letter.
-TERM_ARRAY = r"(string_to_array(regexp_replace((weights)::text, '(:[^,}]*|[{]|[}].*)', '', 'g'), ','))::int[]"
 
 
 @dataclass(frozen=True)

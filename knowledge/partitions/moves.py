@@ -56,15 +56,22 @@ def make_shared(leaf: Leaf) -> None:
     """Move a tenant's rows from its own leaf back to the shared one, and drop its own.
 
     Raises:
-        MoveUndone: try again later.
+        MoveUndone: try again later (or what is left of it is dropped by the next run).
     """
     with connections["owner"].cursor() as cursor:
         _in_one_step(lambda: _switch_back(cursor, leaf))
+        drop(cursor, leaf)
 
 
 def drop(cursor: Any, leaf: Leaf) -> None:
-    """Remove a copy that is not attached, as a killed run leaves it."""
-    cursor.execute(f"DROP TABLE IF EXISTS {leaf.name}")
+    """Remove a table that is not attached: what a killed run or a move back left.
+
+    Its foreign keys go with it, for which nobody may be reading the tables that they refer to.
+
+    Raises:
+        MoveUndone: try again later; it is in nobody's way.
+    """
+    _with_lock(cursor, f"DROP TABLE IF EXISTS {leaf.name}")
 
 
 def _in_one_step(step: Callable[[], None]) -> None:
@@ -167,7 +174,6 @@ def _switch_back(cursor: Any, leaf: Leaf) -> None:
     _lock_bucket(cursor, leaf)
     cursor.execute(f"ALTER TABLE {leaf.bucket} DETACH PARTITION {leaf.name}")
     cursor.execute(f"INSERT INTO {leaf.shared} SELECT * FROM {leaf.name} ORDER BY store_id, store_file_id, id")
-    cursor.execute(f"DROP TABLE {leaf.name}")
 
 
 def _hold_writers(cursor: Any, leaf: Leaf) -> None:

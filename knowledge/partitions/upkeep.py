@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -68,8 +69,7 @@ def _tend(cursor: Any) -> Upkeep:
     done = Upkeep()
     for table in TABLES:
         for leaf in own_leaves(cursor, table, attached=False):
-            drop(cursor, leaf)
-            done.dropped.append(leaf.name)
+            _attempt(done, done.dropped, leaf, partial(drop, cursor))
         own = own_leaves(cursor, table, attached=True)
         for leaf in own:
             if (

@@ -36,9 +36,10 @@ class Document:
 
 @dataclass
 class Collection:
-    """Who has how much about what; the random numbers of `seed`."""
+    """Who has how much about what; the random numbers of `seed`. `asked`: these sizes and no others."""
 
     seed: int = 7
+    asked: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class Collection:
         left = TENANTS - len(named) - ASKED_SMALL
         spare = CHUNKS - sum(named) - ASKED_SMALL * SMALL[1] - left * SMALL[0]
         rest = [*[SMALL[1]] * ASKED_SMALL, *(SMALL[0] + random.multinomial(spare, np.full(left, 1 / left)))]
-        self.sizes = [*named, *map(int, rest)]
+        self.sizes = self.asked or [*named, *map(int, rest)]
         self.centres = _unit(random.standard_normal((TOPICS, DIMENSIONS)))
         self.directions = random.standard_normal((TOPICS, FREEDOMS, DIMENSIONS)) / np.sqrt(DIMENSIONS * FREEDOMS)
         self.topics = [random.choice(TOPICS, _topics_of(size), replace=False) for size in self.sizes]

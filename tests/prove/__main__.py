@@ -23,6 +23,7 @@ PROOFS = {
     2: "strangers",
     3: "random_operations",
     4: "one_connection",
+    5: "recall",
     6: "budget",
     9: "idempotency",
     10: "outages",
