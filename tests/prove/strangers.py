@@ -23,6 +23,8 @@ from tests.prove.ground import Ground
 from tests.prove.verdict import Verdict
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: Ends of routes that answer no GET.
+_POST_ONLY = ("search", "file_batches", "cancel", "replace", "refresh", "rotate", "/sync")
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _LISTS = ("files", "vector_stores", "api_keys", "signing_secrets", "vector_stores/{own_store_id}/files")
 _VARIES = re.compile(
@@ -78,7 +80,7 @@ def _controls(ground: Ground, acme: Furnished) -> list[str]:
         base_url=ground.stack.url, headers={"authorization": f"Bearer {acme.tenant.key}"}, timeout=30
     ) as client:
         for route in _api_routes():
-            if "platform" in route or route.endswith(("search", "file_batches", "cancel", "replace")):
+            if "platform" in route or route.endswith(_POST_ONLY):
                 continue  # they answer POST only
             path = _filled(route, acme.ids)
             if client.get(path).status_code != 200:
