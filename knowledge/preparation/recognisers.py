@@ -108,8 +108,8 @@ _MAX_LOCAL = 64
 
 _MAC = _form("MAC_ADDRESS", r"[0-9A-Fa-f]{2}(?:[:\-][0-9A-Fa-f]{2}){5}")
 _CRYPTO = _form("CRYPTO", r"(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[ac-hj-np-z02-9]{11,71})", "bitcoin")
-_CARD = re.compile(_START + r"\d{2,19}(?:[ \-]\d{2,19}){0,11}" + _END)
-_CARD_DIGITS = (13, 19)
+_CARD = re.compile(_START + r"\d{2,19}(?:[ \-]\d{2,19})*" + _END)
+_CARD_DIGITS, _CARD_GROUPS = (13, 19), 9
 _IBAN = re.compile(_START + r"[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11,34}")
 _IBAN_LENGTHS = (15, 34)
 
@@ -148,7 +148,14 @@ def _cards(text: str) -> Iterator[Find]:
         groups = [(run.start() + group.start(), run.start() + group.end()) for group in re.finditer(r"\d+", run[0])]
         first = 0
         while first < len(groups):
-            last = next((last for last in range(first, len(groups)) if _is_card(text, groups[first : last + 1])), None)
+            last = next(
+                (
+                    last
+                    for last in range(first, min(first + _CARD_GROUPS, len(groups)))
+                    if _is_card(text, groups[first : last + 1])
+                ),
+                None,
+            )
             if last is not None:
                 yield Find(groups[first][0], groups[last][1], "CREDIT_CARD")
             first = first + 1 if last is None else last + 1

@@ -98,6 +98,7 @@ def test_only_what_is_asked_for_is_replaced():
 def test_values_side_by_side_are_each_found():
     cards = ["4111 1111 1111 1111", "5555 5555 5555 4444", "3782 822463 10005"]
     assert redact(" ".join(cards), ALL).text == " ".join(["<CREDIT_CARD>"] * 3)
+    assert redact("12 " + " ".join(cards * 20), ALL).text == "12 " + " ".join(["<CREDIT_CARD>"] * 60)
     assert (
         redact("a@b.example,c@d.example;e@f.example", ALL).text
         == ",".join(["<EMAIL_ADDRESS>"] * 2) + ";<EMAIL_ADDRESS>"
