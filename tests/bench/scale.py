@@ -271,9 +271,8 @@ class _ByHand:
                 "WHERE tenant_id = %(tenant)s AND store_id = %(store)s ORDER BY weights <#> (SELECT weights FROM asked) "
                 f"LIMIT {100 if kind.ranker == 'hybrid' else 10}"
             )
-        asked = (
-            "WITH asked AS MATERIALIZED (SELECT lexical_query(%(tenant)s, ARRAY[%(store)s], %(wording)s) AS weights)"
-        )
+        weights = f"SELECT lexical_query(%(tenant)s, ARRAY[%(store)s], %(wording)s, {_ENGLISH}) AS weights"
+        asked = f"WITH asked AS MATERIALIZED ({weights})"
         ranked = " UNION ALL ".join(
             f"SELECT chunk_id, score, row_number() OVER (ORDER BY score DESC) AS rank FROM ({one}) l" for one in lists
         )
@@ -297,6 +296,7 @@ class _ByHand:
         return {**self.ids, "vector": HalfVector(vector).to_text(), "wording": wording}
 
 
+_ENGLISH = "ARRAY['english'], ARRAY[1.0]::float8[]"
 _DISTANCE = f"embedding::halfvec({DIMENSIONS}) <#> %(vector)s::halfvec({DIMENSIONS})"
 _JOINED = """
 SELECT c.id, c.text, c.page, c.start, c."end", file.id, file.filename, f.attributes, best.score
