@@ -15,9 +15,6 @@ from tests.documents.make import SCANS, TEXTS
 from tests.knowledge import office_files
 
 HARBOUR_ROWS = "Ship: Anna; Berth: 4; Fee: 18.50\nShip: Juliana; Berth: 7; Fee: 21.00"
-needs_recognition = pytest.mark.skipif(
-    "eng" not in recognition.languages()[1], reason="needs the language file of Debian's tesseract-ocr-eng"
-)
 
 
 def parsed(name: str) -> ParsedDocument:
@@ -142,7 +139,6 @@ def test_a_mail_of_html_in_an_old_encoding() -> None:
     )
 
 
-@needs_recognition
 def test_an_attached_scan_is_recognised() -> None:
     document = parsed("berths.eml")
     assert document.ocr_pages == 1
@@ -179,19 +175,16 @@ def test_a_damaged_member_takes_nothing_with_it() -> None:
     assert [warning.split(" was not read: ")[0] for warning in document.warnings] == ["bad.docx", "form.pdf"]
 
 
-@needs_recognition
 def test_a_scan_is_recognised_word_for_word() -> None:
     document = parsed("scan.jpg")
     assert document.ocr_pages == 1
     assert pages(document)[1].split() == " ".join(SCANS["english"]).split()
 
 
-@needs_recognition
 def test_a_photograph_held_upright_is_turned_first() -> None:
     assert parsed("sideways.jpg").text.split() == " ".join(SCANS["english"]).split()
 
 
-@needs_recognition
 def test_a_scan_in_a_language_that_is_not_installed_says_so() -> None:
     if "deu" in recognition.languages()[1]:
         assert parsed("scan.png").text.split() == " ".join(SCANS["german"]).split()
@@ -200,7 +193,6 @@ def test_a_scan_in_a_language_that_is_not_installed_says_so() -> None:
         assert "deu" in warning
 
 
-@needs_recognition
 def test_each_page_of_a_fax_is_recognised() -> None:
     document = parsed("fax.tiff")
     assert document.ocr_pages == 3
@@ -208,14 +200,12 @@ def test_each_page_of_a_fax_is_recognised() -> None:
     assert pages(document)[3].split() == " ".join(SCANS["crane"]).split()
 
 
-@needs_recognition
 def test_a_part_of_a_fax() -> None:
     assert inspect(read("fax.tiff"), "fax.tiff") == Inspection("image/tiff", 3, frozenset({1, 2, 3}))
     part = parse_pages(read("fax.tiff"), "fax.tiff", first=3, last=3)
     assert {number: text.split() for number, text in pages(part).items()} == {3: " ".join(SCANS["crane"]).split()}
 
 
-@needs_recognition
 def test_of_a_mixed_pdf_only_the_scanned_page_is_recognised() -> None:
     document = parsed("mixed.pdf")
     assert inspect(read("mixed.pdf"), "mixed.pdf").scanned == {2}
@@ -226,7 +216,6 @@ def test_of_a_mixed_pdf_only_the_scanned_page_is_recognised() -> None:
     assert last.startswith("# Departure")
 
 
-@needs_recognition
 def test_a_scanned_pdf_can_be_read_in_parts() -> None:
     data = read("scan.pdf")
     assert inspect(data, "scan.pdf") == Inspection("application/pdf", 2, frozenset({1, 2}))
@@ -234,7 +223,6 @@ def test_a_scanned_pdf_can_be_read_in_parts() -> None:
     assert {number: text.split() for number, text in pages(part).items()} == {2: " ".join(SCANS["crane"]).split()}
 
 
-@needs_recognition
 def test_an_empty_scanned_page_is_said() -> None:
     written = io.BytesIO()
     with Image.open(io.BytesIO(read("scan.jpg"))) as page:
@@ -244,7 +232,6 @@ def test_an_empty_scanned_page_is_said() -> None:
     assert pages(document)[2] == ""
 
 
-@needs_recognition
 def test_light_letters_on_transparent_ground_are_seen_as_on_paper() -> None:
     with Image.open(io.BytesIO(read("scan.jpg"))) as page:
         letters = page.convert("L").point(lambda value: 255 - value)
