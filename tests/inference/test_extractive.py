@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from inference.embedding import local_minilm
 from inference.providers.base import Cancelled, Prompt
 from inference.providers.extractive import NOT_GROUNDED, NOT_SUPPORTED, LocalExtractive
 from knowledge.retrieval import Passage
+from knowledge.retrieval.passages import Span
 from tenants.ids import uuid7
 
 MANUAL = (
@@ -135,3 +137,21 @@ def test_a_stream_stops_when_its_client_left() -> None:
     live.requested = True
     with pytest.raises(Cancelled):
         next(stream)
+
+
+def test_only_sentences_that_may_answer_are_embedded_where_search_named_the_place() -> None:
+    idle = " ".join(f"Unrelated remark number {number} concerns gardens." for number in range(80))
+    text = f"{idle} Replace the axis seals every 24 months. {idle.replace('remark', 'note')}"
+    start = text.index("Replace")
+    found = replace(passage(text), matched=Span(start, start + 40, None))
+    embedded: list[str] = []
+
+    def embed(texts: list[str]) -> np.ndarray:
+        embedded.extend(texts)
+        return local_minilm().embed(texts)
+
+    model = LocalExtractive(embed=embed, count_tokens=count_words)
+    prompt = Prompt({}, 500, "How often are the axis seals replaced?", (found,), True)
+    [choice] = model.complete(prompt, Live()).choices
+    assert choice["message"]["content"] == "Replace the axis seals every 24 months. [1]"
+    assert len(embedded) <= 3
