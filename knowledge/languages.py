@@ -1,7 +1,7 @@
 """Which language a text is in, as the name of the text search configuration of Postgres that stems it.
 
 The model is py3langid's (Lui and Baldwin 2012), inside its wheel. On texts of 200 characters from Django's translations in
-39 languages it named none wrongly, fastText's compressed model 0.7 %, lingua 4.7 %. It takes some 75 MB once
+36 languages it named none wrongly, fastText's compressed model 0.7 %, lingua 4.7 %. It takes some 75 MB once
 a process has asked for it, and about a millisecond a thousand characters.
 """
 
