@@ -221,13 +221,13 @@ UPSTREAM_CONNECT_SECONDS = env.float("UPSTREAM_CONNECT_SECONDS", 5.0)
 
 # --- search at size ----------------------------------------------------------------------------------------------
 
-#: A tenant with so many rows of vectors (or of terms) gets a partition of its own with an index inside, and goes back
-#: among the others below the second number. Measured: see the README of `tests/bench/scale.py`.
+#: A tenant with so many rows of vectors gets a partition of its own with an index inside, and goes back among the others
+#: below the second number. `make bench-retrieval` measures what either costs.
 PARTITION_ROWS = env.int("PARTITION_ROWS", 30_000)
 PARTITION_ROWS_BACK = env.int("PARTITION_ROWS_BACK", 10_000)
 #: Up to so many chunks in the stores that are asked, all their vectors are looked at, index or not.
 SEARCH_EXACT_CHUNKS = env.int("SEARCH_EXACT_CHUNKS", 20_000)
-#: `maintenance_work_mem` while an index of a large tenant is built: 1.5 kB a vector of 384 dimensions fit it whole.
+#: `maintenance_work_mem` while an index of a large tenant is built.
 PARTITION_BUILD_MEMORY = env.str("PARTITION_BUILD_MEMORY", "512MB")
 
 # --- the admin -------------------------------------------------------------------------------------------------------
