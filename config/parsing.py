@@ -7,7 +7,6 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 _DEEPEST = 64
-_LARGEST = 2**63 - 1
 
 
 class BoundedJSONParser(JSONParser):
@@ -17,8 +16,8 @@ class BoundedJSONParser(JSONParser):
         """The decoded body.
 
         Raises:
-            ParseError: it is no JSON object, nested deeper than 64 levels, has text that PostgreSQL cannot store, integers of
-                more than 64 bits, or numbers beyond what a float holds.
+            ParseError: it is no JSON object, nested deeper than 64 levels, has text that PostgreSQL cannot store, or
+                numbers beyond what a float holds. Large integers pass: the field that they are for refuses them by name.
         """
         try:
             data = super().parse(stream, media_type, parser_context)
@@ -42,8 +41,6 @@ def _check(data: Any) -> None:
                     below += value
                 case str() if not _is_text(value):
                     raise ParseError("a string has a NUL character or half of a surrogate pair.")
-                case int() if abs(value) > _LARGEST:
-                    raise ParseError("an integer has more than 64 bits.")
                 case float() if not math.isfinite(value):
                     raise ParseError("a number is beyond what a float holds.")
         if not below:

@@ -181,7 +181,9 @@ def test_a_chunking_strategy_is_kept_and_used(sdk: openai.OpenAI) -> None:
     )
     assert valid(done).to_dict()["chunking_strategy"] == {"type": "static", "static": sizes}
     # Forty sentences of 16 to 20 word pieces in chunks of at most 100 are seven chunks at least.
-    assert len(list(sdk.vector_stores.files.content(file.id, vector_store_id=store.id))) >= 7
+    assert len(list(sdk.vector_stores.search(store.id, query="heron", max_num_results=50))) >= 7
+    [content] = sdk.vector_stores.files.content(file.id, vector_store_id=store.id)
+    assert content.text == text.decode().strip()
     with pytest.raises(openai.BadRequestError):
         sdk.vector_stores.files.create(
             store.id,

@@ -15,6 +15,7 @@ from knowledge.models import File
 from tenants.ids import parse_public_id, uuid7
 from tenants.scope import NoTenant, acting_for, tenant_scope
 from tests.conftest import Member
+from tests.knowledge.conftest import purge
 
 TEXT = b"for acme's eyes only"
 
@@ -121,5 +122,6 @@ def test_deleting_a_file_deletes_its_bytes(acme: Member, django_capture_on_commi
     file_id, other = upload(acme), uuid7()
     with django_capture_on_commit_callbacks(execute=True):
         assert acme.client.delete(f"/v1/files/file-{file_id.hex}").status_code == 200
+    assert purge() == 1
     with acting_for(acme.tenant.id):
         assert not storage.exists(file_id) and not storage.exists(other)

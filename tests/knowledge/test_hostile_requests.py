@@ -40,7 +40,6 @@ MALFORMED = {
     "Infinity": b'{"score_threshold": Infinity, "x": -Infinity}',
     "a number beyond floats": b'{"attributes": {"a": 1e400}}',
     "a number of 5,000 digits": b'{"x": ' + b"9" * 5000 + b"}",
-    "an integer of 65 bits": b'{"attributes": {"k": 18446744073709551616}}',
 }
 #: endpoint → method and path; those with a body that is read.
 READING = {
@@ -137,7 +136,7 @@ def test_a_body_that_nobody_reads_harms_nobody(library: Library) -> None:
                 assert library.send(NOT_READING[endpoint], body).status_code < 500
 
 
-A_BODY_OF_ANOTHER_TYPE_IS_REFU_CONTENT_TYPE: list[Any] = [
+OTHER_CONTENT_TYPES: list[Any] = [
     "text/plain",
     "application/xml",
     "application/x-www-form-urlencoded",
@@ -148,7 +147,7 @@ A_BODY_OF_ANOTHER_TYPE_IS_REFU_CONTENT_TYPE: list[Any] = [
 
 
 def test_a_body_of_another_type_is_refused(library: Library) -> None:
-    for content_type in A_BODY_OF_ANOTHER_TYPE_IS_REFU_CONTENT_TYPE:
+    for content_type in OTHER_CONTENT_TYPES:
         with case(content_type):
             for endpoint in READING.values():
                 check_refused(library.send(endpoint, b'{"query": "heron"}', content_type), 400, 415)
@@ -309,6 +308,7 @@ def test_of_a_member_given_twice_the_last_counts(library: Library) -> None:
 
 
 ATTRIBUTES: list[Any] = [
+    {"k": 2**63},
     {f"k{number}": 1 for number in range(17)},
     {"k" * 65: 1},
     {"": 1},
