@@ -58,15 +58,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.AddField(
-            model_name="chunk",
-            name="passages",
-            field=models.JSONField(
-                db_default=[],
-                default=list,
-                help_text="[[start, end, tokens], …] of what its embeddings are of, in their order.",
-            ),
-        ),
-        migrations.AddField(
             model_name="file",
             name="deleted_at",
             field=models.DateTimeField(editable=False, help_text="Its bytes are about to be removed.", null=True),

@@ -39,7 +39,7 @@ def partition(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("knowledge", "0011_chunks_without_passages")]
+    dependencies = [("knowledge", "0010_bucket_sources")]
 
     operations = [
         migrations.RunPython(partition, migrations.RunPython.noop),
