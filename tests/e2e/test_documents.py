@@ -18,6 +18,7 @@ from config.demo.questions import QUESTIONS, DemoQuestion
 from config.supervisor import ROOT
 from inference.metering import count_tokens
 from knowledge.chunking import chunk, distinct_passages
+from knowledge.models import IngestionPart
 from knowledge.parsing.documents import ParsedDocument
 from knowledge.parsing.file_types import PLAIN
 from tests.e2e.conftest import Atrium, Tenant, eventually
@@ -112,7 +113,10 @@ def test_any_model_reads_the_passages_and_its_markers_become_citations(atrium: A
     content, [citation] = ask(tenant, store, "fault:cites How long is the warranty for cameras?", model="fake")
     assert content == "The answer stands here [1]." and citation["index"] == content.index("[1]")
     system = atrium.upstream.bodies[-1]["messages"][0]
-    assert system["role"] == "system" and f"[1] {citation['filename']}" in system["content"]
+    assert system["role"] == "system"
+    mark = re.search(r"^<passage (\w+) \[1\]>$", system["content"], re.MULTILINE)
+    assert mark is not None and f"{mark[0]}\n{citation['filename']}" in system["content"]
+    assert f"</passage {mark[1]}>" in system["content"]
     assert citation["file_id"] == names[citation["filename"]]
     assert "tools" not in atrium.upstream.bodies[-1]
 
@@ -280,20 +284,61 @@ def test_a_flushed_redis_loses_no_document(atrium: Atrium) -> None:
     check_exactly_once(atrium, tenant, store, texts)
 
 
-def test_a_worker_killed_in_the_middle_of_a_document_leaves_it_done_exactly_once(atrium: Atrium) -> None:
-    tenant = atrium.new_tenant(budget="5")
-    texts = [prose(20_000)]
-    store = attach(tenant, texts)
-    eventually(lambda: states(atrium, store) == ["embedding"])
+def held_claims(atrium: Atrium, tenant: Tenant) -> int:
+    """Units of the tenant's work that some worker has."""
+    [(running,)] = atrium.sql(
+        "SELECT count(*) FROM tenants_work WHERE tenant_id = %s AND state = 'running'", tenant.id
+    )  # fmt: skip
+    return running
+
+
+def parts_done(atrium: Atrium, tenant: Tenant, kind: str) -> tuple[int, int]:
+    """(done, not done) of the parts of the tenant's documents."""
+    rows = atrium.sql(
+        "SELECT count(*) FILTER (WHERE done), count(*) FILTER (WHERE NOT done) FROM knowledge_ingestionpart "
+        "WHERE tenant_id = %s AND kind = %s",
+        tenant.id, kind,
+    )  # fmt: skip
+    return rows[0]
+
+
+def kill_worker(atrium: Atrium) -> None:
+    """As the machine's going down would: no claim is given back."""
     worker = atrium.stack.processes["ingestion"]
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
+
+
+def test_a_worker_killed_in_the_middle_of_a_document_leaves_it_done_exactly_once(atrium: Atrium) -> None:
+    tenant = atrium.new_tenant(budget="5")
+    texts = [prose(3_500)]  # some forty passages: one run embeds them all
+    store = attach(tenant, texts)
+    eventually(lambda: states(atrium, store) == ["embedding"])
+    kill_worker(atrium)
     assert states(atrium, store) == ["embedding"]
+    assert (held_claims(atrium, tenant), parts_done(atrium, tenant, IngestionPart.Kind.EMBED)) == (1, (0, 0))
     atrium.stack.start("ingestion")
     eventually(lambda: states(atrium, store) == ["completed"], seconds=60)
     check_exactly_once(atrium, tenant, store, texts)
     [(attempts,)] = atrium.sql("SELECT attempts FROM knowledge_vectorstorefile WHERE tenant_id = %s", tenant.id)
     assert attempts == 2
+
+
+def test_a_worker_killed_among_the_parts_of_a_long_document_and_redis_flushed(atrium: Atrium) -> None:
+    tenant = atrium.new_tenant(budget="5")
+    texts = [prose(20_000)]
+    store = attach(tenant, texts)
+    eventually(lambda: parts_done(atrium, tenant, IngestionPart.Kind.EMBED)[0])
+    kill_worker(atrium)
+    with redis.Redis.from_url(atrium.stack.environment["REDIS_URL"]) as client:
+        client.flushdb()
+    done, left = parts_done(atrium, tenant, IngestionPart.Kind.EMBED)
+    assert done and left and held_claims(atrium, tenant)
+    assert atrium.ledger(tenant) == []
+    atrium.stack.start("ingestion")
+    eventually(lambda: states(atrium, store) == ["completed"], seconds=60)
+    check_exactly_once(atrium, tenant, store, texts)
+    assert parts_done(atrium, tenant, IngestionPart.Kind.EMBED) == (0, 0)
 
 
 def completed_at(atrium: Atrium, tenant: Tenant) -> list[datetime]:
