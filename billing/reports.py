@@ -22,7 +22,9 @@ from .models import Meter, UsageRecord
 WIDTHS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 _TRUNC = {"1m": "minute", "1h": "hour", "1d": "day"}
 
-_EMBEDDINGS = Q(meter=Meter.EMBEDDING_TOKENS) | Q(operation__in=("embeddings", "ingestion", "search"))
+#: What a text model reads and writes; a search has that too, where its query is rewritten.
+_TEXT = Q(meter__in=(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.OUTPUT_TOKENS))
+_EMBEDDINGS = Q(meter=Meter.EMBEDDING_TOKENS) | (Q(operation__in=("embeddings", "ingestion", "search")) & ~_TEXT)
 #: Kind of usage → its rows.
 KINDS = {"completions": ~_EMBEDDINGS, "embeddings": _EMBEDDINGS}
 #: Dimension → the ledger's column.

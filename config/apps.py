@@ -12,9 +12,11 @@ class ConfigConfig(AppConfig):
         """Import for effect: tasks declared with `shared_task` bind to this application."""
         from inference.embedding import embedder_for
         from inference.reranking import reranker_for
+        from inference.rewriting import default_writer
         from knowledge import ports
 
         from . import celery  # noqa: F401
 
         ports.wire(embedder_for)
         ports.wire_reranker(reranker_for)
+        ports.wire_text_model(default_writer)

@@ -211,8 +211,8 @@ WORK_LEASE_SECONDS = env.float("WORK_LEASE_SECONDS", 15.0)
 GENERATION_DEADLINE_SECONDS = env.float("GENERATION_DEADLINE_SECONDS", 300.0)
 #: Admissions of one web process that may wait for the database at once.
 GATEWAY_THREADS = env.int("GATEWAY_THREADS", 8)
-#: The longest that a search waits for a re-ranking model, and how many searches of one web process may wait for a
-#: provider at once.
+#: The longest that a search waits for a re-ranking model, or for its queries to be rewritten, and how many searches of
+#: one web process may wait for a provider at once.
 SEARCH_PROVIDER_SECONDS = env.float("SEARCH_PROVIDER_SECONDS", 10.0)
 SEARCH_PROVIDER_PLACES = env.int("SEARCH_PROVIDER_PLACES", 8)
 #: The longest silence of an upstream before it counts as hanging.

@@ -1,8 +1,10 @@
-"""Embedding tokens: held before they are used, charged after. Both join the caller's scope."""
+"""Tokens that models read and write for knowledge: held before they are used, charged after, in the caller's scope."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from billing.models import Meter
@@ -30,15 +32,15 @@ class Hold:
 
 
 _REMEMBER_SECONDS = 3.0
-_remembered: dict[tuple[UUID, str, str], tuple[Quote, float]] = {}
+_remembered: dict[tuple[UUID, str, tuple[str, ...], str], tuple[Quote, float]] = {}
 
 
-def _quote(model: str, currency: str, now: datetime) -> Quote:
+def _quote(model: str, meters: tuple[str, ...], currency: str, now: datetime) -> Quote:
     """The current tenant's price of the model's tokens, looked up every few seconds at most."""
-    asked = (current_tenant(), model, currency)
+    asked = (current_tenant(), model, meters, currency)
     found = _remembered.get(asked)
     if found is None or found[1] < time.monotonic():
-        prices = quote(needs=[(model, Meter.EMBEDDING_TOKENS.value)], currency=currency, now=now)
+        prices = quote(needs=[(model, meter) for meter in meters], currency=currency, now=now)
         found = _remembered[asked] = (prices, time.monotonic() + _REMEMBER_SECONDS)
     return found[0]
 
@@ -60,26 +62,65 @@ def hold_tokens(
         BudgetExhausted, BudgetHeld: a budget does not allow it.
         UnpricedModel: the model has no price.
     """
-    need = (model, Meter.EMBEDDING_TOKENS.value)
-    hold = Hold(uuid7(), model, tokens)
+    most = {Meter.EMBEDDING_TOKENS.value: tokens}
+    return Hold(_hold(payer, request_id, operation, model, most, lease, now, dispatching), model, tokens)
+
+
+def hold_text(
+    *,
+    payer: Payer,
+    request_id: UUID,
+    operation: str,
+    model: str,
+    input_tokens: int,
+    output_tokens: int,
+    lease: timedelta,
+    now: datetime,
+) -> UUID:
+    """Hold the most that a text model, which is about to be called, may cost; returns the reservation.
+
+    Raises: as `hold_tokens`.
+    """
+    most = {Meter.INPUT_TOKENS.value: input_tokens, Meter.OUTPUT_TOKENS.value: output_tokens}
+    return _hold(payer, request_id, operation, model, most, lease, now, dispatching=True)
+
+
+def _hold(
+    payer: Payer,
+    request_id: UUID,
+    operation: str,
+    model: str,
+    most: Mapping[str, int],
+    lease: timedelta,
+    now: datetime,
+    dispatching: bool,
+) -> UUID:
+    """Reserve what `most`, tokens by meter, costs."""
+    reservation_id = uuid7()
     with tenant_scope():
-        prices = _quote(model, payer.currency, now)
+        prices = _quote(model, tuple(most), payer.currency, now)
         reserve(
-            reservation_id=hold.reservation_id,
+            reservation_id=reservation_id,
             request_id=request_id,
             key_id=payer.key_id,
             operation=operation,
-            hold=prices[need].cost(tokens),
+            hold=sum((prices[model, meter].cost(tokens) for meter, tokens in most.items()), Decimal(0)),
             currency=payer.currency,
             quote=prices,
             lease=lease,
         )
         if dispatching:
-            dispatched(hold.reservation_id)
-    return hold
+            dispatched(reservation_id)
+    return reservation_id
 
 
 def charge(hold: Hold, *, attempt: int = 1) -> bool:
     """Write the ledger's line and release the hold; once, however often it is called. False where it had ended."""
     cost = settle(hold.reservation_id, [UsageLine(hold.model, Meter.EMBEDDING_TOKENS.value, hold.tokens, attempt)])
     return cost is not None
+
+
+def charge_text(reservation_id: UUID, *, model: str, input_tokens: int, output_tokens: int) -> None:
+    """Write the ledger's lines of what a text model used, and release the rest of the hold; once."""
+    used = {Meter.INPUT_TOKENS.value: input_tokens, Meter.OUTPUT_TOKENS.value: output_tokens}
+    settle(reservation_id, [UsageLine(model, meter, tokens) for meter, tokens in used.items()])

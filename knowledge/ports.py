@@ -1,6 +1,7 @@
 """What knowledge needs of the apps above it, declared here and wired by `config`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -88,8 +89,35 @@ class Reranker(Protocol):
         """Tokens that it will read, as they are priced."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote, None where it failed, and the tokens that it is to be paid for."""
+
+    text: str | None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class TextModel(Protocol):
+    """A chat model that writes queries for the search. Never called in a scope."""
+
+    #: The name that the catalogue and the prices use.
+    @property
+    def model(self) -> str: ...
+
+    def most_tokens(self, queries: Sequence[str]) -> tuple[int, int]:
+        """The most input and output tokens that rewriting may take."""
+
+    def rewrite(self, queries: Sequence[str]) -> list[Written]:
+        """What it wrote for each of `queries`, in their order, as it came; bounded in time, all together.
+
+        A server that fails, refuses or is late is no error: nothing was written then.
+        """
+
+
 EmbedderSource = Callable[[str], Embedder]
 RerankerSource = Callable[[str], Reranker | None]
+TextModelSource = Callable[[], TextModel | None]
 
 
 class NotWired(RuntimeError):
@@ -129,3 +157,19 @@ def reranker_for(alias: str) -> Reranker | None:
     if _reranker_source is None:
         raise NotWired("knowledge.ports.wire_reranker() was not called")
     return _reranker_source(alias)
+
+
+_text_model_source: TextModelSource | None = None
+
+
+def wire_text_model(text_model_source: TextModelSource) -> None:
+    """Say where the model that rewrites queries comes from; None where the tenant has none that writes."""
+    global _text_model_source
+    _text_model_source = text_model_source
+
+
+def text_model() -> TextModel | None:
+    """The current tenant's model that rewrites queries; None where there is none."""
+    if _text_model_source is None:
+        raise NotWired("knowledge.ports.wire_text_model() was not called")
+    return _text_model_source()

@@ -304,7 +304,13 @@ class VectorStoreSearchView(TenantAPIView):
         max_num_results = serializers.IntegerField(required=False, default=10, min_value=1, max_value=50)
         ranking_options = RankingOptions(required=False, allow_null=True)
         rewrite_query = serializers.BooleanField(
-            required=False, help_text="Accepted; queries are searched as they are, as `search_query` shows."
+            required=False,
+            default=False,
+            help_text="Whether the chat model that is granted to you as `default` makes each wording into a search query "
+            "first, which is then searched in its place. `search_query` shows what was searched. What the model reads and "
+            "writes is metered as its input and output tokens. The wording is searched as it is where the model fails, is "
+            "late, or writes anything but one line of at most 512 characters; and, free of charge, where you have no such "
+            "model or it is `local-extractive`, which cannot write.",
         )
 
         def validate_query(self, value: Any) -> list[str]:
@@ -366,12 +372,13 @@ class VectorStoreSearchView(TenantAPIView):
             limit=values["max_num_results"],
             filters=values.get("filters"),
             groups=caller.groups,
+            rewrite=values["rewrite_query"],
             **ranking,
         )
         return Response(
             {
                 "object": "vector_store.search_results.page",
-                "search_query": values["query"],
+                "search_query": result.wordings,
                 "data": [_hit_json(passage) for passage in result.passages],
                 "has_more": False,
                 "next_page": None,

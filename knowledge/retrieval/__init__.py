@@ -7,6 +7,7 @@ asked, so no tenant's size or vocabulary shows in another's answers or times.
     questions   a search, checked before anything is spent on it
     matching    which files of the stores may answer
     dense, lexical, fusion   the SQL of the lists and of their fusion
+    rewriting   queries in a model's words, where that is asked for
     reranking   the second look of a model, where one is named
     searching   all of it in one statement
     metered     a search that somebody pays for

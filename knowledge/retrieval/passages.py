@@ -71,11 +71,15 @@ class Passage:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Passages, best first, and what finding them used: `embedding_tokens` of `embedding_model`."""
+    """Passages, best first, and what finding them used: `embedding_tokens` of `embedding_model`.
+
+    `wordings` are the queries as they were searched.
+    """
 
     passages: list[Passage]
     embedding_model: str
     embedding_tokens: int
+    wordings: list[str]
 
 
 def read_passages(

@@ -1,7 +1,7 @@
 """How many searches of one web process may wait for a provider at once.
 
-The web tier has few threads, and a remote embedding or re-ranking model may be slow: beyond these places a search is
-refused at once, with a time to come back, and searches that need no provider go on.
+The web tier has few threads, and a remote model that embeds, ranks again or rewrites may be slow: beyond these
+places a search is refused at once, with a time to come back, and searches that need no provider go on.
 """
 
 import threading

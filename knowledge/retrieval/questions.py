@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 from uuid import UUID
@@ -15,7 +15,7 @@ from tenants.scope import tenant_scope
 from ..attributes import storable
 from ..lifetime import StoreExpired, has_expired
 from ..models import VectorStore, VectorStoreFile
-from ..ports import DEFAULT_MODEL, Embedder, SpaceChanged, embedder_for, reranker_for
+from ..ports import DEFAULT_MODEL, Embedder, SpaceChanged, TextModel, embedder_for, reranker_for, text_model
 from .reranking import READ, Reranking
 
 MAX_RESULTS, MAX_NEIGHBORS = 50, 5
@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     mmr_lambda: float
     neighbors: int
     groups: Collection[str]
+    rewrite: bool
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,20 @@ class Question:
     reranking: Reranking | None
     filters: Mapping[str, Any] | None
     groups: list[str]
+    #: Who writes the wordings anew before they are searched (see `rewriting`); None: they are searched as they are.
+    writer: TextModel | None
     #: Whether any file of the stores is kept to groups. Most stores have none, and pay nothing for those that do.
     restricted: bool
 
     @property
     def asks_provider(self) -> bool:
         """Whether another server has to answer before this search can."""
-        return self.reranking is not None or (self.tokens > 0 and self.embedder.model != DEFAULT_MODEL)
+        remote = self.tokens > 0 and self.embedder.model != DEFAULT_MODEL
+        return self.writer is not None or self.reranking is not None or remote
+
+    def reworded(self, wordings: list[str]) -> "Question":
+        """The same search for other wordings."""
+        return replace(self, wordings=wordings, tokens=_tokens(self.ranker, self.embedder, wordings))
 
 
 def prepare(
@@ -77,6 +85,7 @@ def prepare(
     mmr_lambda: float = 1.0,
     neighbors: int = 0,
     groups: Collection[str] = (),
+    rewrite: bool = False,
 ) -> Question:
     """Check a search and count the tokens it will embed.
 
@@ -88,6 +97,7 @@ def prepare(
         mmr_lambda: below 1, passages unlike each other are preferred (see `diversity`).
         neighbors: how many chunks before and after a passage are answered with it.
         groups: the caller's; files that are kept to other groups do not take part (see `access`).
+        rewrite: the tenant's text model writes the wordings anew, where it has one (see `rewriting`).
 
     Raises:
         NotFound: a store that this tenant does not have.
@@ -114,7 +124,7 @@ def prepare(
         languages=_languages(stores),
         space_id=stores[0].space_id,
         embedder=embedder,
-        tokens=0 if ranker == LEXICAL else sum(embedder.count_tokens(wording) for wording in wordings),
+        tokens=_tokens(ranker, embedder, wordings),
         limit=limit,
         ranker=ranker,
         score_threshold=score_threshold,
@@ -124,7 +134,13 @@ def prepare(
         filters=filters,
         groups=sorted(groups),
         restricted=restricted,
+        writer=text_model() if rewrite else None,
     )
+
+
+def _tokens(ranker: str, embedder: Embedder, wordings: Sequence[str]) -> int:
+    """What will be embedded."""
+    return 0 if ranker == LEXICAL else sum(embedder.count_tokens(wording) for wording in wordings)
 
 
 def _check_query(wordings: list[str]) -> None:

@@ -36,7 +36,7 @@ SELECT DISTINCT ON (chunk_id) chunk_id, embedding::text FROM knowledge_embedding
 def search(*, store_ids: Sequence[UUID], query: str | Sequence[str], **options: Unpack[Options]) -> SearchResult:
     """The passages of the current tenant's stores that answer `query`, best first; the caller meters the tokens.
 
-    A re-ranking model is asked by `metered_search` only.
+    Models that rewrite or rank again are asked by `metered_search` only.
 
     Raises:
         NotFound, InvalidRequest: see `prepare`, which also says what the options mean.
@@ -61,7 +61,7 @@ def answer(question: Question) -> SearchResult:
                 vectors[0] if len(vectors) else None,
             )
             break
-    return SearchResult(passages, question.embedder.model, question.tokens)
+    return SearchResult(passages, question.embedder.model, question.tokens, question.wordings)
 
 
 def _candidates(question: Question, tenant_id: UUID, vectors: np.ndarray) -> tuple[list[Candidate], bool]:
