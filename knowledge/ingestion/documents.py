@@ -11,7 +11,8 @@ from tenants.ids import uuid7
 from tenants.scope import tenant_scope
 
 from ..models import Document, IngestionPart
-from ..parsing.documents import INVALID_FILE, Inspection, PageSpan, ParsedDocument, UnreadableFile
+from ..parsing import failures
+from ..parsing.documents import Inspection, PageSpan, ParsedDocument
 from ..parsing.reading import inspect
 from .preparing import AS_READ, preparation_of, prepare
 from .units import Job
@@ -142,7 +143,7 @@ def assembled(job: Job) -> Text | None:
     """The text of a file that was read in parts, all of which are done; None where there are no such parts.
 
     Raises:
-        UnreadableFile: no part has text.
+        UnreadableFile: no part has text; it says why, where a part knows.
     """
     if not job.has_parts:
         return None
@@ -153,7 +154,7 @@ def assembled(job: Job) -> Text | None:
         return None
     document = joined([_of_result(result) for result in results])
     if not document.text.strip():
-        raise UnreadableFile(INVALID_FILE, "No text was found in the file.")
+        raise failures.no_text(document.warnings)
     return just_read(job, document)
 
 

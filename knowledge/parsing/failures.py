@@ -1,6 +1,7 @@
 """Why a file cannot be read, in words for its uploader."""
 
 import signal
+from collections.abc import Sequence
 
 from .documents import INVALID_FILE, UNSUPPORTED_FILE, UnreadableFile
 
@@ -59,8 +60,9 @@ def nested_too_deep() -> UnreadableFile:
     return UnreadableFile(INVALID_FILE, "The file is nested too deeply.")
 
 
-def no_text() -> UnreadableFile:
-    return UnreadableFile(INVALID_FILE, "No text was found in the file.")
+def no_text(warnings: Sequence[str] = ()) -> UnreadableFile:
+    """The first of the warnings stands for all: they mostly say the same of each page."""
+    return UnreadableFile(INVALID_FILE, " ".join(["No text was found in the file.", *warnings[:1]]))
 
 
 def no_recognition() -> UnreadableFile:

@@ -3,7 +3,7 @@
 import io
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from pypdfium2 import raw
 
 from . import failures, office
 from .content import escaped
-from .documents import INVALID_FILE, UnreadableFile
+from .documents import UnreadableFile
 from .file_types import PDF
 from .tables import spell_tables
 
@@ -52,7 +52,7 @@ def survey(
                 broken.append(number)
             if time.process_time() > deadline:
                 break
-        if numbers and len(broken) == len(numbers):
+        if len(broken) == len(document):
             raise failures.corrupt()
         late = time.process_time() > deadline
         return {
@@ -63,16 +63,21 @@ def survey(
         }
 
 
-def read(data: bytes, first: int, last: int | None) -> list[tuple[int, str]]:
-    """(number, Markdown) of the pages `first` to `last` (None: to the end), as far as they have a text layer."""
+def read(data: bytes, first: int, last: int | None, broken: Collection[int] = ()) -> list[tuple[int, str]]:
+    """(number, Markdown) of the pages `first` to `last` (None: to the end), as far as they have a text layer.
+
+    Those that are `broken` (see `survey`) give nothing.
+    """
     with _opened(data) as document:
         count = len(document)
-        part = data if first == 1 and last in (None, count) else _part(document, first, last or count)
+        numbers = range(first, (last or count) + 1)
+        whole = len(numbers) == count
+        kept = list(numbers) if whole else [number for number in numbers if number not in broken]
+        part = data if whole else _part(document, kept)
         try:
-            pages = {page.page_number + first - 1: page.content for page in office.extract(part, PDF).pages or []}
+            pages = {kept[page.page_number - 1]: page.content for page in office.extract(part, PDF).pages or []}
         except UnreadableFile:
             pages = None  # xberg is stricter than pdfium, whose text has no headings and no tables
-        numbers = range(first, (last or count) + 1)
         if pages is None:
             return [(number, escaped(_text_of(document, number))) for number in numbers]
         return [(number, _mended(pages.get(number, ""), document, number)) for number in numbers]
@@ -101,11 +106,9 @@ def _opened(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
         yield document
 
 
-def _part(document: pypdfium2.PdfDocument, first: int, last: int) -> bytes:
-    if not 1 <= first <= last <= len(document):
-        raise UnreadableFile(INVALID_FILE, f"The file has {len(document)} pages, not {first} to {last}.")
+def _part(document: pypdfium2.PdfDocument, numbers: Sequence[int]) -> bytes:
     with pypdfium2.PdfDocument.new() as part:
-        part.import_pages(document, list(range(first - 1, last)))
+        part.import_pages(document, [number - 1 for number in numbers])
         written = io.BytesIO()
         part.save(written)
         return written.getvalue()

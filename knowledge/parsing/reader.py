@@ -80,10 +80,13 @@ def _pdf(data: bytes, first: int, last: int | None, steps: Steps) -> Content:
         raise UnreadableFile(INVALID_FILE, f"The file has {count} pages, not {first} to {last}.")
     content = Content(PDF, [], title=look["title"])
     scanned = set(look["scanned"])
-    if len(scanned) == (last or count) - first + 1:
-        content.pages = [(number, "") for number in sorted(scanned)]
+    numbers = range(first, (last or count) + 1)
+    if scanned.union(look["broken"]).issuperset(numbers):
+        content.pages = [(number, "") for number in numbers]
     else:
-        content.pages = [(number, text) for number, text in steps.reading(partial(pdf.read, data, first, last))]
+        content.pages = [
+            (number, text) for number, text in steps.reading(partial(pdf.read, data, first, last, look["broken"]))
+        ]
     content.warnings += [
         f"Page {number} was not read: it is damaged."
         for number, text in content.pages

@@ -12,6 +12,7 @@ from knowledge.parsing.documents import (
     UNSUPPORTED_FILE,
     Inspection,
     Limits,
+    PageSpan,
     ParsedDocument,
     UnreadableFile,
 )
@@ -57,6 +58,25 @@ def test_a_long_document_is_read_in_parts() -> None:
     ]  # fmt: skip
     with pytest.raises(UnreadableFile, match="10 pages"):
         parse_pages(data, "long.pdf", first=10, last=11)
+
+
+def test_a_stretch_of_blank_pages_is_empty_text_with_its_pages() -> None:
+    data = office_files.pdf([f"Page {number}." if number <= 2 else "" for number in range(1, 7)])
+    part = parse_pages(data, "long.pdf", first=3, last=6)
+    assert (part.text, part.warnings) == ("", ())
+    assert part.pages == tuple(PageSpan(number, 0, 0) for number in range(3, 7))
+
+
+def test_a_stretch_of_damaged_pages_is_said_and_costs_no_other() -> None:
+    data = office_files.pdf([f"Page {number}." for number in range(1, 6)])
+    assert b"10 0 R 12 0 R" in data  # pages 4 and 5
+    data = data.replace(b"10 0 R 12 0 R", b"90 0 R 92 0 R")
+    part = parse_pages(data, "long.pdf", first=4, last=5)
+    assert (part.text, [page.number for page in part.pages]) == ("", [4, 5])
+    assert part.warnings == tuple(f"Page {number} was not read: it is damaged." for number in (4, 5))
+    assert parse_pages(data, "long.pdf", first=1, last=2).text == "Page 1.\n\nPage 2."
+    beside = parse_pages(data, "long.pdf", first=3, last=5)
+    assert (beside.text, beside.pages[0], len(beside.pages)) == ("Page 3.", PageSpan(3, 0, 7), 3)
 
 
 def test_html_keeps_structure_and_drops_scripts_styles_and_images() -> None:

@@ -119,6 +119,33 @@ def test_a_long_pdf_is_read_in_parts_and_keeps_its_pages(acting):
         assert f"mark{number:04}" in document.text[start:end] and f"mark{number + 1:04}" not in document.text[start:end]
 
 
+def test_a_part_of_blank_pages_leaves_the_others_their_pages(acting):
+    pages = [[] if 101 <= number <= 200 else [f"mark{number:04}"] for number in range(1, 301)]
+    attached = attach(make_store(), upload(pdf_of(pages), "book.pdf"))
+    ingest()
+    check_completed_once(attached)
+    with tenant_scope():
+        document = Document.objects.get()
+    said = [document.text[start:end] for _, start, end in document.pages]
+    assert said == ["".join(lines) for lines in pages]
+
+
+def test_a_long_pdf_without_any_text_fails_with_what_its_parts_know(acting):
+    blank = pdf_of([[]] * 200)
+    damaged = blank.replace(b"[5 0 R 7 0 R", b"[0 0 R 0 0 R")  # pages 1 and 2
+    assert damaged != blank
+    rows = [attach(make_store(), upload(data, "book.pdf")) for data in (blank, damaged)]
+    ingest()
+    reasons = [(fresh(row).state, fresh(row).error_code, fresh(row).error_message) for row in rows]
+    nothing = "No text was found in the file."
+    assert reasons == [
+        (State.FAILED, "invalid_file", nothing),
+        (State.FAILED, "invalid_file", f"{nothing} Page 1 was not read: it is damaged."),
+    ]
+    with tenant_scope():
+        assert not IngestionPart.objects.exists() and not Work.objects.exists() and not UsageRecord.objects.exists()
+
+
 def test_what_parts_embedded_before_the_store_switched_its_model_is_embedded_again(acting, words_in_eights):
     attached = attach(make_store(), upload(LONG))
     ingest(limit=3)
