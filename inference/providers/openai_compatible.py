@@ -353,7 +353,7 @@ def _status_error(response: urllib3.BaseHTTPResponse, body: bytes) -> ProviderEr
         )
     if response.status == 429:
         after = response.headers.get("retry-after", "")
-        wait = float(after) if after.replace(".", "", 1).isdigit() else 1.0
+        wait = float(after) if after.replace(".", "", 1).isdecimal() else 1.0
         return ProviderError(
             "The model's server is overloaded.", code="upstream_rate_limited", status=503, retry_after=wait
         )

@@ -184,7 +184,7 @@ def test_any_status_with_any_body_is_mapped(
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("Fri, 31 Dec 2027 23:59:59 GMT", 1.0), ("", 1.0)]
+    ("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("Fri, 31 Dec 2027 23:59:59 GMT", 1.0), ("", 1.0), ("²", 1.0)]
 )
 def test_an_overloaded_server_says_when_to_come_back(
     canned: CannedServer, live: RunningCall, header: str, seconds: float
