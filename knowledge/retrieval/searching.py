@@ -22,7 +22,7 @@ from .questions import DENSE, HYBRID, LEXICAL, Options, Question, prepare
 # Ranked chunks looked at for each that is answered: the default chunking has two that overlap with each.
 _LOOKED_AT = 4
 _CANDIDATES = """
-SELECT c.id, f.file_id, c.start, c."end", best.score::float8, {off_topic}
+SELECT c.id, f.file_id, c.start, c."end", greatest(best.score, 0)::float8, {off_topic}
   FROM (SELECT chunk_id, score FROM fused WHERE score >= %s ORDER BY score DESC, chunk_id LIMIT %s) best
   JOIN knowledge_chunk c ON c.tenant_id = %s AND c.id = best.chunk_id
   JOIN knowledge_vectorstorefile f ON f.tenant_id = %s AND f.id = c.store_file_id
@@ -98,5 +98,6 @@ def _statement(question: Question, tenant_id: UUID, vectors: np.ndarray) -> Frag
             lists[f"dense_{number}"] = dense_weight(question, number)
     parts = [sql for sql, _ in tables] + [fused(lists, by_rank=question.ranker in HYBRID)]
     parameters = [parameter for _, values in tables for parameter in values]
-    parameters += [question.score_threshold, question.limit * _LOOKED_AT, tenant_id, tenant_id]
+    # A threshold of 0 leaves nothing out: what points away from the question (a cosine below 0) may still be asked for.
+    parameters += [question.score_threshold or -1.0, question.limit * _LOOKED_AT, tenant_id, tenant_id]
     return f"WITH {','.join(parts)}{_CANDIDATES.format(off_topic=off_topic(question))}", parameters

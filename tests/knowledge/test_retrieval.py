@@ -242,3 +242,15 @@ def test_the_real_model_finds_the_demos_answers(acme, minilm):
             found = search(store_ids=[store.id], query=question.text, limit=3).passages
             texts = [" ".join(passage.text.split()) for passage in found if passage.filename == question.filename]
             assert any(question.expected_phrase in text for text in texts), question.text
+
+
+def test_without_a_threshold_nothing_is_left_out_even_what_points_away(crafts, words):
+    """Vectors of the four documents are turned round, so that every cosine is below zero."""
+    with tenant_scope(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE knowledge_embedding SET embedding = embedding * array_fill(-1, ARRAY[vector_dims(embedding)])::halfvec"
+        )
+    found = search(store_ids=[crafts.id], query="kiln", ranker="dense").passages
+    assert len(found) == len(DOCUMENTS)
+    assert {passage.score for passage in found} == {0.0}
+    assert search(store_ids=[crafts.id], query="kiln", ranker="dense", score_threshold=0.01).passages == []
