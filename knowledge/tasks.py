@@ -142,10 +142,14 @@ def sweep_purging() -> None:
 def reembed() -> None:
     """Claim one unit of re-embedding, the next by fairness, and do it."""
     worker = worker_name()
-    claim = reembedding.claim_next(worker=worker)
+    with (
+        ingestion.here.beside_others()
+    ):  # in the same process as ingestion, whose suspects run with nothing beside them
+        claim = reembedding.claim_next(worker=worker)
+        if claim is not None:
+            with acting_for(claim.tenant_id):
+                reembedding.run(claim, worker=worker)
     if claim is not None:
-        with acting_for(claim.tenant_id):
-            reembedding.run(claim, worker=worker)
         ring(reembed)
 
 

@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
 SERVER_ERROR = "server_error"
+#: Reasons that a unit on the queue carries when a worker died under it; it is suspect then.
+DIED = "the worker died"
+RUNS_ALONE = "the worker died; runs alone"
 
 
 def end(job: Job, **values: Any) -> None:
@@ -94,13 +97,14 @@ def try_again(unit: Job | Part, *, reason: str) -> None:
 def give_back(unit: Job | Part, *, delay: timedelta, reason: str, counts: bool) -> None:
     """Put the unit back on the queue; `counts` says whether this run counts towards the cap."""
     attempts = unit.attempts if counts else unit.attempts - 1
+    noted = RUNS_ALONE if unit.alone else reason  # what is suspect stays so until it has ended
     with tenant_scope():
         if isinstance(unit, Part):
-            if work.retry(unit.claim, delay=delay, reason=reason):
+            if work.retry(unit.claim, delay=delay, reason=noted):
                 IngestionPart.objects.filter(id=unit.id).update(attempts=attempts)
             return
         release_hold(unit)
-        if work.retry(unit.claim, delay=delay, reason=reason):
+        if work.retry(unit.claim, delay=delay, reason=noted):
             fenced(unit).update(
                 state=State.QUEUED, percent=unit.percent, reservation_id=None, attempts=attempts, error_message=reason
             )

@@ -2,7 +2,8 @@
 
 A run holds a claim (`tenants.work`) and no transaction while it parses and embeds. What search reads appears in one
 transaction together with the charge and the end of the claim: a worker may die anywhere and leaves nothing half
-written, and a run whose claim was taken over writes nothing. So every step can run twice.
+written, and a run whose claim was taken over writes nothing. So every step can run twice. What ran when a worker died
+runs alone from then on (see `company`), and only for a death alone is anything given up.
 
 A short document is one run. A long one is read and embedded in parts (see `parts.py`): its run ends where it leaves
 parts to others, and the run that follows the last part goes on from there.
@@ -29,8 +30,8 @@ from ..chunking import ChunkingStrategy, Span, chunk, distinct_passages
 from ..parsing.documents import INVALID_FILE, ParserUnavailable, UnreadableFile
 from ..parsing.reading import parse
 from ..ports import Embedder
-from . import documents
-from .beginnings import begin
+from . import company, documents
+from .beginnings import Suspect, begin
 from .documents import BeingRead, ReadOtherwise, Text
 from .embedding import embed
 from .endings import SERVER_ERROR, fail, give_back, release_hold, try_again
@@ -51,7 +52,11 @@ _ALONE = 1.5
 
 
 def claim_next(*, worker: str) -> Claim | None:
-    """The next unit to ingest by fairness between tenants; the edge then acts for its tenant."""
+    """The next unit to ingest by fairness between tenants; the edge then acts for its tenant.
+
+    Waits while something runs alone in this process: what is not claimed, another process may take.
+    """
+    company.here.wait()
     return work.claim(work.INGESTION, worker=worker, lease=lease_time())
 
 
@@ -60,12 +65,23 @@ def run(claim: Claim, *, worker: str) -> int:
 
     Returns how many units that put on the queue, each of which wants a doorbell.
     """
-    unit = begin(claim)
+    with keeping(claim, worker=worker) as lease:
+        try:
+            with company.here.beside_others():
+                return _run(begin(claim), lease)
+        except Suspect:
+            logger.warning("ingestion of %s goes on alone: a worker died under it", claim.id)
+        with company.here.alone():
+            if lease.lost.is_set():
+                return 0
+            return _run(begin(claim, alone=True), lease)
+
+
+def _run(unit: Job | Part | None, lease: Lease) -> int:
     if unit is None:
         return 0
     try:
-        with keeping(claim, worker=worker) as lease:
-            return run_part(unit, lease) if isinstance(unit, Part) else _ingest(unit, lease)
+        return run_part(unit, lease) if isinstance(unit, Part) else _ingest(unit, lease)
     except LeaseLost:
         logger.info("ingestion of %s was taken over or cancelled", unit.id)
         if isinstance(unit, Job):

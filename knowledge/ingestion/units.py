@@ -22,7 +22,8 @@ ENDED = (State.COMPLETED, State.FAILED, State.CANCELLED)
 class Job:
     """An attachment to be ingested, as it was when the run began; `store` comes with its space.
 
-    `older` are attachments whose vectors may serve again: the one that this replaces, others of the same file.
+    `older` are attachments whose vectors may serve again: the one that this replaces, others of the same file. `alone`:
+    nothing runs beside it in its process, see `company`.
     """
 
     claim: Claim
@@ -36,6 +37,7 @@ class Job:
     has_document: bool
     has_parts: bool
     older: Sequence[UUID] = ()
+    alone: bool = False
 
     @property
     def id(self) -> UUID:
@@ -56,6 +58,7 @@ class Part:
     last: int
     passages: Sequence[tuple[Span, str]]
     attempts: int
+    alone: bool = False
 
     @property
     def id(self) -> UUID:

@@ -9,7 +9,8 @@ import pytest
 from billing import plans
 from billing.models import Reservation, UsageRecord
 from knowledge import attachments, files, ingestion
-from knowledge.ingestion import parts
+from knowledge.ingestion import company, parts
+from knowledge.ingestion.company import Company
 from knowledge.models import Chunk, Document, Embedding, IngestionPart, VectorStore, VectorStoreFile
 from knowledge.ports import EmbedderUnavailable
 from tenants.audit import COMMAND_LINE
@@ -230,7 +231,9 @@ def test_a_part_that_was_taken_over_writes_nothing(acting, words, monkeypatch):
             slept.append(1)
             expire_leases()
             recover()
-            ingest()  # all of it, by others
+            with monkeypatch.context() as elsewhere:
+                elsewhere.setattr(company, "here", Company())
+                ingest()  # all of it, by another process
         return embed(*args)
 
     monkeypatch.setattr(parts, "embed", oversleep)
