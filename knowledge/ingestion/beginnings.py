@@ -121,7 +121,7 @@ def _begin_part(claim: Claim, alone: bool) -> Part | None:
         work.finish(claim)
         return None
     # Deaths in a row are the document's: while there are any, its other parts may have been the cause as well.
-    if (row.suspect or row.store_file.attempts) and not alone:  # type: ignore[attr-defined]
+    if (row.suspect or row.store_file.attempts) and not alone:
         raise Suspect
     if row.attempts >= MAX_ATTEMPTS:
         message = f"Ingestion failed {MAX_ATTEMPTS} times."
