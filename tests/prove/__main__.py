@@ -27,6 +27,7 @@ PROOFS = {
     6: "budget",
     9: "idempotency",
     10: "outages",
+    11: "poison",
     12: "stopping",
     13: "doors",
     14: "injection",
