@@ -91,7 +91,7 @@ def test_a_unit_that_had_not_begun_when_its_worker_died_is_charged_nothing_and_n
     assert (fresh(attached).state, fresh(attached).attempts) == (State.COMPLETED, 1)
 
 
-def test_a_suspect_begins_when_what_runs_beside_it_has_ended(acting, monkeypatch, transactional_db):
+def test_a_suspect_begins_when_what_runs_beside_it_has_ended(acting, monkeypatch):
     attach(make_store(), upload("Calm seas."))
     with monkeypatch.context() as dying:
         dying.setattr(runs, "parse", die)
