@@ -16,11 +16,13 @@ from .diversity import Candidate, diverse, without_overlap
 from .fusion import dense_weight, fused
 from .lexical import lexical_list
 from .matching import CONDITION, matching
-from .passages import SearchResult, read_passages
+from .passages import Passage, SearchResult, read_passages
 from .questions import DENSE, HYBRID, LEXICAL, Options, Question, prepare
 
 # Ranked chunks looked at for each that is answered: the default chunking has two that overlap with each.
 _LOOKED_AT = 4
+# Times that a search is made where files are replaced under it.
+_MOST_TRIES = 3
 _CANDIDATES = """
 SELECT c.id, f.file_id, c.start, c."end", greatest(best.score, 0)::float8, {off_topic}
   FROM (SELECT chunk_id, score FROM fused WHERE score >= %s ORDER BY score DESC, chunk_id LIMIT %s) best
@@ -48,20 +50,27 @@ def search(*, store_ids: Sequence[UUID], query: str | Sequence[str], **options: 
 def answer(question: Question) -> SearchResult:
     """Embed the wordings and search. Raises as `search`."""
     vectors = np.empty((0, 0)) if question.ranker == LEXICAL else question.embedder.embed(question.wordings)
+    for _ in range(_MOST_TRIES):
+        passages, is_whole = _found(question, vectors)
+        if is_whole:
+            break
+    return SearchResult(passages, question.embedder.model, question.tokens, question.wordings)
+
+
+def _found(question: Question, vectors: np.ndarray) -> tuple[list[Passage], bool]:
+    """The passages, and whether all that were chosen could be read: each statement sees what is committed by then, and
+    a file may have been replaced in between, whose new version stands in its place now.
+    """
+    *_, last = efforts(question)
     for local in efforts(question):
         with tenant_scope(local=local) as tenant_id:
             ranked, more_pays = _candidates(question, tenant_id, vectors)
-            if more_pays and local != efforts(question)[-1]:
+            if more_pays and local != last:
                 continue
-            chosen = _chosen(question, ranked, tenant_id)
-            passages = read_passages(
-                question,
-                [(candidate.id, candidate.score) for candidate in chosen],
-                tenant_id,
-                vectors[0] if len(vectors) else None,
-            )
-            break
-    return SearchResult(passages, question.embedder.model, question.tokens, question.wordings)
+            chosen = [(candidate.id, candidate.score) for candidate in _chosen(question, ranked, tenant_id)]
+            passages = read_passages(question, chosen, tenant_id, vectors[0] if len(vectors) else None)
+            return passages, len(passages) == len(chosen)
+    return [], True
 
 
 def _candidates(question: Question, tenant_id: UUID, vectors: np.ndarray) -> tuple[list[Candidate], bool]:
