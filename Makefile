@@ -31,11 +31,11 @@ run: .venv/.run  ## serve: web, workers and beat, on embedded services unless DA
 	@.swift/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-swift.txt
 	@touch $@
 
-test: .venv/.dev .swift/.made  ## the whole suite on its own services
+test: .venv/.dev  ## the suite on its own services
 	@$(BIN)/python -m pytest -n 2
 
-verify-s3: .venv/.dev .swift/.made  ## buckets and the object store against a real S3 server (part of `make test` too)
-	@REQUIRE_SWIFT=1 $(BIN)/python -m pytest tests/knowledge/sources/test_syncing.py tests/knowledge/test_storage_s3.py
+verify-s3: .venv/.dev .swift/.made  ## buckets and the object store against a real S3 server
+	@REQUIRE_SWIFT=1 $(BIN)/python -m pytest -m s3 tests/knowledge/sources/test_syncing.py tests/knowledge/test_storage_s3.py
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

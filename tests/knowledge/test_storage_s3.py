@@ -15,6 +15,9 @@ from tests.swift.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Swift, 
 BUCKET = "atrium-files"
 
 
+pytestmark = pytest.mark.s3
+
+
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Swift]:
     with swift() as running:

@@ -19,6 +19,8 @@ from tenants.scope import acting_for, leave_tenant, tenant_scope
 from tests.knowledge.conftest import expire_leases, ingest
 from tests.swift.server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Swift, swift
 
+pytestmark = pytest.mark.s3
+
 WORKER = "a worker"
 HERON = b"The heron nests on the northern island."
 _serial = count()

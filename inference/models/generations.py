@@ -1,0 +1,49 @@
+"""Generations: one row for each call of a model."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.managers import TenantModel
+from tenants.models import Tenant
+from tenants.row_security import TenantOwned
+
+
+class Generation(TenantModel):
+    """One call of a model: a durable row, executed by a worker. Its reservation and its unit of work share its id."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    class Kind(models.TextChoices):
+        CHAT = "chat"
+        EMBEDDINGS = "embeddings"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    kind = models.CharField(max_length=16, choices=Kind)
+    state = models.CharField(max_length=16, choices=State, default=State.QUEUED, db_default=State.QUEUED)
+    key_id = models.UUIDField()
+    alias = models.CharField(max_length=200)
+    model = models.CharField(max_length=200)
+    request = models.JSONField(null=True, help_text="The body as validated; null once retention ends.")
+    terms = models.JSONField(help_text="What admission fixed: limits to give back, token bounds, retention.")
+    answer = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    attempts = models.JSONField(default=list, db_default=[])
+    inbox = models.CharField(max_length=64, help_text="The web process that waits for it.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True)
+    contents_until = models.DateTimeField(null=True)
+
+    definer_may = ("SELECT",)
+
+    class Meta:
+        constraints = [TenantOwned(name="inference_generation_owned")]
+        indexes = [
+            models.Index(
+                fields=["contents_until"], name="inference_generation_expiry", condition=models.Q(request__isnull=False)
+            )
+        ]
