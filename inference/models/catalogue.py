@@ -1,6 +1,6 @@
 """The catalogue: models, their deployments, and the tenants' grants."""
 
-from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.db.models.functions import Now
 
@@ -36,10 +36,16 @@ class Model(models.Model):
 
 
 class DeploymentBase(models.Model):
-    """Where a model answers: a provider, an endpoint, the model's id there, and credentials."""
+    """Where a model answers: a provider, an endpoint, the model's id there, and credentials.
+
+    Amazon Bedrock is reached in `region`, by an access key (with a session token where it is a temporary one) or by a
+    Bedrock API key in `api_key`; with none of them by what the platform's machines may do, for its own rows only.
+    """
 
     class Provider(models.TextChoices):
         OPENAI_COMPATIBLE = "openai"
+        OPENAI_RESPONSES = "openai-responses", "OpenAI compatible, /responses only"
+        BEDROCK = "bedrock", "Amazon Bedrock"
         LOCAL_EXTRACTIVE = "local-extractive"
         LOCAL_MINILM = "local-minilm"
 
@@ -50,10 +56,22 @@ class DeploymentBase(models.Model):
         blank=True,
         default="",
         validators=[URLValidator(["http", "https"])],
-        help_text="With /v1 where the server has it.",
+        help_text="With /v1 where the server has it. Of Amazon Bedrock only where it is not the region's own.",
     )
-    upstream_model = models.CharField(max_length=200, blank=True, default="")
+    upstream_model = models.CharField(
+        max_length=2048, blank=True, default="", help_text="Also the ARN of a custom model or of an inference profile."
+    )
+    region = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        validators=[RegexValidator(r"^[a-z]{2,}(-[a-z]+)+-[0-9]$", "Such as eu-central-1.")],
+        help_text="Of Amazon Bedrock.",
+    )
     api_key = EncryptedTextField(blank=True, default="")
+    access_key_id = EncryptedTextField(blank=True, default="")
+    secret_access_key = EncryptedTextField(blank=True, default="")
+    session_token = EncryptedTextField(blank=True, default="")
     weight = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)])
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
