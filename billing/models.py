@@ -17,12 +17,21 @@ from tenants.row_security import TenantForeignKey, TenantOwned
 
 
 class Meter(models.TextChoices):
-    """What is counted."""
+    """What is counted. Meters of one call never count the same token twice."""
 
+    #: Input that the provider did not find in its prompt cache.
     INPUT_TOKENS = "input_tokens"
+    #: Input that it did find there; at the input price where the model has no price of its own for it.
     CACHED_INPUT_TOKENS = "cached_input_tokens"
+    #: What the model answered.
     OUTPUT_TOKENS = "output_tokens"
+    #: What it wrote for itself before; at the output price where the model has no price of its own for it.
+    REASONING_TOKENS = "reasoning_tokens"
     EMBEDDING_TOKENS = "embedding_tokens"
+    #: Answers from the response cache, each at the price that plan or contract have for it.
+    CACHE_HITS = "cache_hits"
+    #: Texts that a moderation model looked at.
+    MODERATION_CALLS = "moderation_calls"
     #: A call whose worker died after dispatch: charged at its hold until the provider's bill says more.
     UNRECONCILED = "unreconciled"
 
@@ -162,6 +171,8 @@ class Reservation(TenantModel):
         UNKNOWN = "unknown"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
+    parent_id = models.UUIDField(null=True, help_text="The reservation with which this one ends at the latest.")
+    children = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Holds taken under this one.")
     request_id = models.UUIDField(help_text="The generation or job it pays for.")
     key_id = models.UUIDField(null=True)
     operation = models.CharField(max_length=32)
@@ -183,6 +194,11 @@ class Reservation(TenantModel):
         constraints = [TenantOwned(name="billing_reservation_owned")]
         indexes = [
             models.Index(fields=["expires_at"], name="billing_reservation_open", condition=models.Q(state="open")),
+            models.Index(
+                fields=["tenant", "parent_id"],
+                name="billing_reservation_children",
+                condition=models.Q(parent_id__isnull=False),
+            ),
         ]
 
 
@@ -202,6 +218,9 @@ class UsageRecord(TenantModel):
     per = models.PositiveIntegerField()
     cost = money(help_text="What the tenant is charged: exact, rounded once, never above the hold.")
     variance = money(db_default=Decimal(0), help_text="What usage above the hold cost; the platform bears it.")
+    estimated = models.BooleanField(
+        default=False, db_default=False, help_text="The quantity is our own count: the provider gave none."
+    )
     currency = models.CharField(max_length=3)
     key_id = models.UUIDField(null=True)
     end_user = models.CharField(max_length=200, default="", db_default="")
@@ -222,3 +241,46 @@ class UsageRecord(TenantModel):
             ),
         ]
         indexes = [models.Index(fields=["tenant", "occurred_at"], name="billing_usage_by_time")]
+
+
+class Variance(models.Model):
+    """What usage above holds cost the platform, by model, tenant and currency. Written by `book_variance` alone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.CharField(max_length=200)
+    pseudonym = models.UUIDField(help_text="The tenant's id, which names nobody once the tenant is erased.")
+    currency = models.CharField(max_length=3)
+    amount = money()
+    calls = models.PositiveIntegerField()
+
+    app_may: tuple[str, ...] = ()
+    definer_may = ("SELECT", "INSERT", "UPDATE")
+
+    class Meta:
+        abstract = True
+
+
+class VarianceAccount(Variance):
+    """A day's (UTC): all of them together are the variance of the ledger's lines, exactly."""
+
+    day = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["day", "model", "pseudonym", "currency"], name="billing_variance_once")
+        ]
+
+
+class VarianceAlert(Variance):
+    """An hour in which a tenant's calls of a model used more than was held for them. Raised once."""
+
+    hour = models.DateTimeField()
+    raised_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "model", "pseudonym", "currency"], name="billing_alert_once")
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="billing_alert_unraised", condition=models.Q(raised_at=None)),
+        ]

@@ -58,7 +58,7 @@ class BudgetHeld(AtriumError):
 
 
 class HoldGone(AtriumError):
-    """The reservation ended before its call was made, by its lease or by another attempt."""
+    """The reservation ended before its call was made, by its lease, by another attempt or with its parent."""
 
     status = 503
     type = "server_error"
@@ -67,12 +67,21 @@ class HoldGone(AtriumError):
 
 @dataclass(frozen=True)
 class UsageLine:
-    """What one attempt used: `quantity` units of `meter` on `model`."""
+    """What one attempt used: `quantity` units of `meter` on `model`.
+
+    `priced_as` is the meter whose price the line has where its own has none; `estimated`: the provider did not count.
+    """
 
     model: str
     meter: str
     quantity: int
     attempt: int = 1
+    priced_as: str = ""
+    estimated: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """For `settle_spend`, without what does not apply."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 def plain(amount: Decimal) -> str:
@@ -83,7 +92,7 @@ def plain(amount: Decimal) -> str:
 
 def lines_json(lines: Iterable[UsageLine]) -> str:
     """Usage lines as `settle_spend` reads them; empty ones are left out."""
-    return json.dumps([asdict(line) for line in lines if line.quantity])
+    return json.dumps([line.as_json() for line in lines if line.quantity])
 
 
 def prices_json(quote: Quote) -> str:
@@ -122,22 +131,57 @@ def reserve(
         BudgetHeld: a budget is held by calls under way (429, retry).
     """
     with tenant_scope() as tenant_id:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT reserve_spend(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                    [
-                        tenant_id, reservation_id, request_id, key_id, operation, end_user,
-                        hold if hold_min is None else hold_min, hold, currency, prices_json(quote),
-                        lease,  # type: ignore[list-item]  # psycopg sends intervals, the stubs do not know
-                    ],
-                )  # fmt: skip
-                return Decimal(cursor.fetchone()[0])
-        except DatabaseError as error:
-            refusal = budget_error(error)
-            if refusal is None:
-                raise
-            raise refusal from error
+        return _hold(
+            "SELECT reserve_spend(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                tenant_id, reservation_id, request_id, key_id, operation, end_user,
+                hold if hold_min is None else hold_min, hold, currency, prices_json(quote), lease,
+            ],
+        )  # fmt: skip
+
+
+def reserve_child(
+    parent_id: UUID,
+    *,
+    reservation_id: UUID,
+    operation: str,
+    hold: Decimal,
+    quote: Quote,
+    lease: timedelta,
+    hold_min: Decimal | None = None,
+) -> Decimal:
+    """Hold `hold` (at least `hold_min`; all of it by default) more for a call under way; returns the hold.
+
+    For what a call turns out to need after its admission: it is paid by the budgets that pay for the call, settled or
+    released by its own id, and ended with its parent at the latest: released, or charged as unknown if dispatched. Its
+    lines have the request of the parent, so their attempts must be others than the parent's.
+
+    Raises:
+        BudgetExhausted, BudgetHeld: as `reserve`.
+        HoldGone: the parent has ended, or is a child itself.
+    """
+    with tenant_scope() as tenant_id:
+        return _hold(
+            "SELECT reserve_child(%s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                tenant_id, reservation_id, parent_id, operation, hold if hold_min is None else hold_min, hold,
+                prices_json(quote), lease,
+            ],
+        )  # fmt: skip
+
+
+def _hold(statement: str, parameters: list[Any]) -> Decimal:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return Decimal(cursor.fetchone()[0])
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) == "AT410":
+            raise HoldGone("The call has ended; nothing more can be held for it.") from error
+        refusal = budget_error(error)
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
 def dispatched(reservation_id: UUID) -> None:
