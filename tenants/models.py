@@ -208,6 +208,7 @@ class Work(TenantModel):
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
     queue = models.CharField(max_length=32)
     state = models.CharField(max_length=8, choices=State, default=State.QUEUED, db_default=State.QUEUED)
+    priority = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Lower goes first within a tenant.")
     attempt = models.PositiveSmallIntegerField(default=0, db_default=0)
     available_at = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField(null=True)
@@ -220,7 +221,7 @@ class Work(TenantModel):
         constraints = [TenantOwned(name="tenants_work_owned")]
         indexes = [
             models.Index(
-                fields=["queue", "tenant", "available_at"],
+                fields=["queue", "tenant", "priority", "available_at", "id"],
                 name="tenants_work_queued",
                 condition=models.Q(state="queued"),
             ),

@@ -50,20 +50,32 @@ def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
             connection.close()
 
 
-def enqueue(tenant_id: UUID, work_id: UUID, queue: str, *, weight: int = 1) -> None:
-    """Put a unit on `queue`, in the transaction that writes its job."""
-    _rows("SELECT enqueue_work(%s, %s, %s, %s)", [tenant_id, work_id, queue, weight])
+def enqueue(tenant_id: UUID, work_id: UUID, queue: str, *, weight: int = 1, priority: int = 0) -> None:
+    """Put a unit on `queue`, in the transaction that writes its job; of a tenant's units the lowest priority goes first."""
+    _rows("SELECT enqueue_work(%s, %s, %s, %s, %s)", [tenant_id, work_id, queue, weight, priority])
 
 
-def enqueue_all(tenant_id: UUID, work_ids: Sequence[UUID], queue: str, *, weight: int = 1) -> None:
+def enqueue_all(tenant_id: UUID, work_ids: Sequence[UUID], queue: str, *, weight: int = 1, priority: int = 0) -> None:
     """Put many units on `queue`, in their order, as `enqueue` does."""
-    _rows("SELECT enqueue_all_work(%s, %s, %s, %s)", [tenant_id, list(work_ids), queue, weight])
+    _rows("SELECT enqueue_all_work(%s, %s, %s, %s, %s)", [tenant_id, list(work_ids), queue, weight, priority])
 
 
 def claim(queue: str, *, worker: str, lease: timedelta) -> Claim | None:
     """The next unit by fairness between tenants, or None when nothing waits."""
-    rows = _rows("SELECT * FROM claim_work(%s, %s, %s)", [queue, worker, lease])
-    return Claim(*rows[0]) if rows else None
+    found = claim_many(queue, worker=worker, lease=lease, limit=1)
+    return found[0] if found else None
+
+
+def claim_many(
+    queue: str, *, worker: str, lease: timedelta, limit: int, most_running: int | None = None
+) -> list[Claim]:
+    """Up to `limit` units by fairness between tenants, in one call; empty when nothing waits.
+
+    Args:
+        most_running: no tenant gets more than this many running for each unit of its weight.
+    """
+    parameters = [queue, worker, lease, limit, most_running]
+    return [Claim(*row) for row in _rows("SELECT * FROM claim_work(%s, %s, %s, %s, %s)", parameters)]
 
 
 def finish(claim: Claim) -> bool:

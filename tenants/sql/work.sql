@@ -1,31 +1,53 @@
 -- The queue of claimed work. Everything here runs in one short transaction and can run twice.
 
--- Put a unit of work on a queue, in the transaction that writes its job. Runs as the caller, inside its scope.
-CREATE OR REPLACE FUNCTION enqueue_work(p_tenant uuid, p_id uuid, p_queue text, p_weight int DEFAULT 1)
+-- A tenant's place in a queue. A lane that stands there with this weight is only read: its row is the queue's hottest,
+-- and an admission must not wait for the claims and settlements that lock it.
+CREATE OR REPLACE FUNCTION open_lane(p_tenant uuid, p_queue text, p_weight int)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO tenants_lane (tenant_id, id, queue, weight) VALUES (p_tenant, uuidv7(), p_queue, p_weight)
-        ON CONFLICT (queue, tenant_id) DO UPDATE SET weight = p_weight WHERE tenants_lane.weight <> p_weight;
-    INSERT INTO tenants_work (tenant_id, id, queue) VALUES (p_tenant, p_id, p_queue);
+    IF NOT EXISTS (SELECT 1 FROM tenants_lane l
+                    WHERE l.queue = p_queue AND l.tenant_id = p_tenant AND l.weight = p_weight) THEN
+        INSERT INTO tenants_lane (tenant_id, id, queue, weight) VALUES (p_tenant, uuidv7(), p_queue, p_weight)
+            ON CONFLICT (queue, tenant_id) DO UPDATE SET weight = p_weight WHERE tenants_lane.weight <> p_weight;
+    END IF;
+END $$;
+
+-- Put a unit of work on a queue, in the transaction that writes its job. Runs as the caller, inside its scope.
+-- Of a tenant's units those of the lowest p_priority go first.
+CREATE OR REPLACE FUNCTION enqueue_work(
+    p_tenant uuid, p_id uuid, p_queue text, p_weight int DEFAULT 1, p_priority int DEFAULT 0)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM open_lane(p_tenant, p_queue, p_weight);
+    INSERT INTO tenants_work (tenant_id, id, queue, priority) VALUES (p_tenant, p_id, p_queue, p_priority);
 END $$;
 
 -- The same for many units, in the order of their ids (UUIDv7: the order in which they were made).
-CREATE OR REPLACE FUNCTION enqueue_all_work(p_tenant uuid, p_ids uuid[], p_queue text, p_weight int)
+CREATE OR REPLACE FUNCTION enqueue_all_work(
+    p_tenant uuid, p_ids uuid[], p_queue text, p_weight int, p_priority int DEFAULT 0)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO tenants_lane (tenant_id, id, queue, weight) VALUES (p_tenant, uuidv7(), p_queue, p_weight)
-        ON CONFLICT (queue, tenant_id) DO UPDATE SET weight = p_weight WHERE tenants_lane.weight <> p_weight;
-    INSERT INTO tenants_work (tenant_id, id, queue) SELECT p_tenant, unnest(p_ids), p_queue;
+    PERFORM open_lane(p_tenant, p_queue, p_weight);
+    INSERT INTO tenants_work (tenant_id, id, queue, priority) SELECT p_tenant, unnest(p_ids), p_queue, p_priority;
 END $$;
 
--- Claim the next unit: of the tenants with work waiting, the one with the fewest running for its weight, then the one
--- served longest ago; of its units the oldest. Returns ids only; the caller opens the scope of the tenant returned.
-CREATE OR REPLACE FUNCTION claim_work(p_queue text, p_worker text, p_lease interval)
+-- Claim up to p_max units. Each goes to the tenant with the fewest running for its weight, those claimed here counted,
+-- then to the one served longest ago; of its units the lowest priority first, then the oldest. With p_most_running no
+-- tenant gets more than that many running for each unit of its weight: for a worker whose last places are kept for
+-- those who hold few. Returns ids only, in the order of their claims; the caller opens the scope of each tenant.
+--
+-- Lanes locked by a commit under way are skipped. Where every lane is, one is waited for, while this call holds no
+-- other: so nothing back means that nothing waits, and two claims cannot wait for each other.
+CREATE OR REPLACE FUNCTION claim_work(
+    p_queue text, p_worker text, p_lease interval, p_max int DEFAULT 1, p_most_running int DEFAULT NULL)
 RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+-- A queue's statistics are never true for long: probes by index whatever they say, planned once a connection.
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    v_tenant uuid;
     v_waiting uuid[];
+    v_lanes uuid[];
 BEGIN
     FOR v_try IN 1..20 LOOP
         -- A loose index scan: one probe for each tenant with work waiting, however many rows it has queued.
@@ -41,29 +63,48 @@ BEGIN
         IF v_waiting IS NULL THEN
             RETURN;
         END IF;
-        IF v_try % 2 = 1 THEN
-            SELECT l.tenant_id INTO v_tenant FROM tenants_lane l
+        -- No more lanes than units can be needed, and of those the first.
+        SELECT array_agg(lane.tenant_id) INTO v_lanes FROM (
+            SELECT l.tenant_id FROM tenants_lane l
              WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
-             ORDER BY l.running::float8 / l.weight, l.served_at LIMIT 1 FOR UPDATE SKIP LOCKED;
-        ELSE
-            -- Every waiting tenant's lane is locked by a commit under way: wait for one rather than leave work behind.
-            SELECT l.tenant_id INTO v_tenant FROM tenants_lane l
+               AND (p_most_running IS NULL OR l.running < p_most_running * l.weight)
+             ORDER BY l.running::float8 / l.weight, l.served_at LIMIT p_max FOR UPDATE SKIP LOCKED) lane;
+        IF v_lanes IS NULL AND v_try = 1 THEN
+            SELECT ARRAY[l.tenant_id] INTO v_lanes FROM tenants_lane l
              WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
+               AND (p_most_running IS NULL OR l.running < p_most_running * l.weight)
              ORDER BY l.running::float8 / l.weight, l.served_at LIMIT 1 FOR UPDATE;
         END IF;
-        CONTINUE WHEN v_tenant IS NULL;
+        IF v_lanes IS NULL THEN
+            RETURN;
+        END IF;
+        -- Another statement sees what was committed before the locks were had.
         RETURN QUERY
-            UPDATE tenants_work w
-               SET state = 'running', attempt = w.attempt + 1, lease_until = clock_timestamp() + p_lease,
-                   worker = p_worker
-             WHERE w.tenant_id = v_tenant AND w.id = (
-                   SELECT q.id FROM tenants_work q
-                    WHERE q.queue = p_queue AND q.tenant_id = v_tenant AND q.state = 'queued'
-                    ORDER BY q.available_at, q.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING w.tenant_id, w.id, w.attempt::smallint;
+            WITH candidate AS MATERIALIZED (
+                SELECT u.at, (l.running + u.place - 1)::float8 / l.weight AS share, l.served_at, u.place
+                  FROM tenants_lane l CROSS JOIN LATERAL (
+                       SELECT q.ctid AS at, row_number() OVER (ORDER BY q.priority, q.available_at, q.id) AS place
+                         FROM tenants_work q
+                        WHERE q.queue = p_queue AND q.tenant_id = l.tenant_id AND q.state = 'queued'
+                        ORDER BY q.priority, q.available_at, q.id LIMIT p_max) u
+                 WHERE l.queue = p_queue AND l.tenant_id = ANY (v_lanes)
+                   AND (p_most_running IS NULL OR l.running + u.place <= p_most_running * l.weight)
+                 ORDER BY share, l.served_at, u.place LIMIT p_max),
+            free AS MATERIALIZED (
+                SELECT w.ctid AS at, c.share, c.served_at, c.place FROM candidate c JOIN tenants_work w ON w.ctid = c.at
+                 WHERE w.state = 'queued' FOR UPDATE OF w SKIP LOCKED),
+            claimed AS (
+                UPDATE tenants_work w
+                   SET state = 'running', attempt = w.attempt + 1, lease_until = clock_timestamp() + p_lease,
+                       worker = p_worker
+                  FROM free f WHERE w.ctid = f.at
+                RETURNING w.tenant_id, w.id, w.attempt, f.share, f.served_at, f.place),
+            served AS (
+                UPDATE tenants_lane l SET running = l.running + c.n, served_at = clock_timestamp()
+                  FROM (SELECT claimed.tenant_id, count(*) AS n FROM claimed GROUP BY claimed.tenant_id) c
+                 WHERE l.queue = p_queue AND l.tenant_id = c.tenant_id)
+            SELECT c.tenant_id, c.id, c.attempt::smallint FROM claimed c ORDER BY c.share, c.served_at, c.place;
         IF FOUND THEN
-            UPDATE tenants_lane l SET running = l.running + 1, served_at = clock_timestamp()
-             WHERE l.queue = p_queue AND l.tenant_id = v_tenant;
             RETURN;
         END IF;
     END LOOP;
@@ -106,8 +147,8 @@ END $$;
 CREATE OR REPLACE FUNCTION enqueue_beside(p_tenant uuid, p_id uuid, p_ids uuid[])
 RETURNS bigint LANGUAGE sql AS $$
     WITH placed AS (
-        INSERT INTO tenants_work (tenant_id, id, queue, available_at)
-            SELECT w.tenant_id, beside.id, w.queue, w.available_at
+        INSERT INTO tenants_work (tenant_id, id, queue, priority, available_at)
+            SELECT w.tenant_id, beside.id, w.queue, w.priority, w.available_at
               FROM tenants_work w CROSS JOIN unnest(p_ids) AS beside (id)
              WHERE w.tenant_id = p_tenant AND w.id = p_id
         RETURNING 1)
@@ -160,14 +201,25 @@ $$;
 CREATE OR REPLACE FUNCTION tend_queue(p_queue text)
 RETURNS TABLE (queued bigint, running bigint, dead bigint, oldest_seconds float8)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_tenant uuid;
 BEGIN
     UPDATE tenants_work w SET state = 'queued'
      WHERE w.queue = p_queue AND w.state = 'delayed' AND w.available_at <= clock_timestamp();
-    UPDATE tenants_lane l SET running = actual.n
-      FROM (SELECT k.tenant_id, count(w.id) AS n FROM tenants_lane k
-              LEFT JOIN tenants_work w ON w.tenant_id = k.tenant_id AND w.queue = k.queue AND w.state = 'running'
-             WHERE k.queue = p_queue AND k.running <> 0 GROUP BY k.tenant_id) actual
-     WHERE l.queue = p_queue AND l.tenant_id = actual.tenant_id AND l.running <> actual.n;
+    -- One snapshot sees a claim's or an end's unit and counter together, so what differs in it has drifted. It is counted
+    -- again under the lane's lock; a lane that is locked is left to the next time.
+    FOR v_tenant IN
+        SELECT k.tenant_id FROM tenants_lane k
+          LEFT JOIN tenants_work w ON w.tenant_id = k.tenant_id AND w.queue = k.queue AND w.state = 'running'
+         WHERE k.queue = p_queue GROUP BY k.tenant_id, k.running HAVING k.running <> count(w.id) ORDER BY k.tenant_id
+    LOOP
+        PERFORM 1 FROM tenants_lane l WHERE l.queue = p_queue AND l.tenant_id = v_tenant FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE tenants_lane l
+           SET running = (SELECT count(*) FROM tenants_work w
+                           WHERE w.queue = p_queue AND w.tenant_id = v_tenant AND w.state = 'running')
+         WHERE l.queue = p_queue AND l.tenant_id = v_tenant;
+    END LOOP;
     RETURN QUERY SELECT * FROM queue_depth(p_queue);
 END $$;
 

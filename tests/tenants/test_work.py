@@ -15,16 +15,20 @@ QUEUE = "test"
 LEASE = timedelta(seconds=30)
 
 
-def put(member, count=1, weight=1):
+def put(member, count=1, weight=1, priority=0):
     ids = [uuid7() for _ in range(count)]
     with acting_for(member.tenant.id), tenant_scope():
         for unit in ids:
-            work.enqueue(member.tenant.id, unit, QUEUE, weight=weight)
+            work.enqueue(member.tenant.id, unit, QUEUE, weight=weight, priority=priority)
     return ids
 
 
 def take(count=1, worker="w"):
     return [work.claim(QUEUE, worker=worker, lease=LEASE) for _ in range(count)]
+
+
+def take_at_once(limit, most_running=None):
+    return work.claim_many(QUEUE, worker="w", lease=LEASE, limit=limit, most_running=most_running)
 
 
 def owners(claims):
@@ -68,6 +72,35 @@ def test_equals_take_turns(acme, globex):
         with acting_for(claim.tenant_id), tenant_scope():
             assert work.finish(claim)
     assert turns[:2] == turns[2:] and turns[0] != turns[1]
+
+
+def test_many_are_claimed_at_once_as_one_after_the_other(acme, globex):
+    mine = put(acme, 8, weight=1)
+    theirs = put(globex, 8, weight=3)
+    first = take_at_once(4)
+    assert [claim.id for claim in first if claim.tenant_id == acme.tenant.id] == mine[:1]
+    assert [claim.id for claim in first if claim.tenant_id == globex.tenant.id] == theirs[:3]
+    assert {claim.attempt for claim in first} == {1}
+    shares = owners(take_at_once(4))
+    assert (shares.count(acme.tenant.id), shares.count(globex.tenant.id)) == (1, 3)
+    with in_scope(acme), tenant_scope():
+        assert Lane.objects.get().running == 2
+    assert len(take_at_once(100)) == 8 and take_at_once(100) == []
+
+
+def test_the_last_places_go_to_those_who_hold_few(acme, globex):
+    put(acme, 10, weight=2)
+    assert len(take_at_once(3)) == 3
+    put(globex, 3)
+    assert owners(take_at_once(10, most_running=2)) == [globex.tenant.id, globex.tenant.id, acme.tenant.id]
+    assert take_at_once(10, most_running=2) == []
+    assert len(take_at_once(10)) == 7
+
+
+def test_a_lower_priority_of_a_tenant_goes_first(acme):
+    later = put(acme, 2, priority=1)
+    sooner = put(acme, 2)
+    assert [claim.id for claim in take_at_once(3)] == [*sooner, later[0]]
 
 
 def test_a_finished_unit_is_gone_and_its_lane_free(acme):
@@ -150,6 +183,21 @@ def test_two_workers_at_once_take_different_units_without_waiting(committed):
         held = other.execute("SELECT tenant_id FROM claim_work(%s, 'other', '30 s')", [QUEUE]).fetchall()
         [claim] = take()
         assert {held[0][0], claim.tenant_id} == {first.tenant.id, second.tenant.id}
+
+
+def test_neither_work_put_on_the_queue_nor_a_claim_of_many_waits_for_a_lane(committed):
+    first, second = committed("acme"), committed("globex")
+    put(first)
+    put(second)
+    settings = connections["default"].settings_dict
+    with psycopg.connect(dbname=settings["NAME"], host=settings["HOST"], user=settings["USER"]) as other:
+        other.execute("SELECT set_config('app.tenant_id', %s, true)", [str(first.tenant.id)])
+        other.execute("SELECT 1 FROM tenants_lane WHERE queue = %s FOR UPDATE", [QUEUE])
+        with in_scope(first), tenant_scope(), connections["default"].cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            work.enqueue(first.tenant.id, uuid7(), QUEUE)
+        assert owners(take_at_once(8)) == [second.tenant.id]
+    assert owners(take_at_once(8)) == [first.tenant.id] * 2
 
 
 @pytest.mark.parametrize("queue", ["generation", "ingestion"])
