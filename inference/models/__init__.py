@@ -1,6 +1,21 @@
-"""What it says: the catalogue of models and deployments, the tenants' grants, and generations."""
+"""What it says: the catalogue of models and deployments, the tenants' grants and variants, and generations."""
 
-from .catalogue import Deployment, DeploymentBase, Grant, Model, TenantDeployment
+from .attempts import InferenceAttempt
+from .catalogue import Capability, Deployment, DeploymentBase, Fallback, Grant, Model, OwnAccountPrice, TenantDeployment
 from .generations import Generation
+from .variants import VARIANT_PREFIX, Variant
 
-__all__ = ["Deployment", "DeploymentBase", "Generation", "Grant", "Model", "TenantDeployment"]
+__all__ = [
+    "VARIANT_PREFIX",
+    "Capability",
+    "Deployment",
+    "DeploymentBase",
+    "Fallback",
+    "Generation",
+    "Grant",
+    "InferenceAttempt",
+    "Model",
+    "OwnAccountPrice",
+    "TenantDeployment",
+    "Variant",
+]

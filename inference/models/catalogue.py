@@ -1,13 +1,44 @@
-"""The catalogue: models, their deployments, and the tenants' grants."""
+"""The catalogue: models, the chains in which they stand in for each other, their deployments, and the tenants' grants."""
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from billing.models import PriceBase
 from tenants.encryption import EncryptedTextField
 from tenants.ids import uuid7
 from tenants.managers import TenantModel
-from tenants.row_security import TenantOwned
+from tenants.row_security import TenantForeignKey, TenantOwned
+
+from .variants import VARIANT_PREFIX, Variant
+
+
+class Capability(models.TextChoices):
+    """What a chat model can do beside answering text with text."""
+
+    VISION = "vision"
+    TOOLS = "tools"
+    JSON_SCHEMA = "json_schema"
+    LOGPROBS = "logprobs"
+    CHOICES = "n"
+
+
+#: What a chat model is taken to be able to do unless somebody says otherwise: all but see.
+USUAL_CAPABILITIES = [Capability.TOOLS, Capability.JSON_SCHEMA, Capability.LOGPROBS, Capability.CHOICES]
+
+
+def usual_capabilities() -> list[str]:
+    """A new model's."""
+    return [str(capability) for capability in USUAL_CAPABILITIES]
+
+
+def not_a_variants(name: str) -> None:
+    """Names of the catalogue and of variants share the price book, so neither may pass for the other."""
+    if name.startswith(VARIANT_PREFIX):
+        raise ValidationError(f"A model's name must not begin with '{VARIANT_PREFIX}': variants' names do.")
 
 
 class Model(models.Model):
@@ -18,8 +49,13 @@ class Model(models.Model):
         EMBEDDING = "embedding"
         RERANK = "rerank"
 
+    class Strategy(models.TextChoices):
+        WEIGHTED = "weighted", "By weight"
+        LEAST_BUSY = "least_busy", "Fewest calls under way"
+        FASTEST = "fastest", "Fastest of late"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(max_length=200, unique=True, validators=[not_a_variants])
     kind = models.CharField(max_length=16, choices=Kind)
     context_window = models.PositiveIntegerField(
         validators=[MinValueValidator(1)], help_text="Tokens, prompt and answer."
@@ -27,12 +63,53 @@ class Model(models.Model):
     max_output_tokens = models.PositiveIntegerField(validators=[MinValueValidator(1)], default=4096)
     dimensions = models.PositiveIntegerField(null=True, blank=True, help_text="Of an embedding model.")
     owned_by = models.CharField(max_length=100, default="atrium")
+    capabilities = ArrayField(
+        models.CharField(max_length=16, choices=Capability),
+        default=usual_capabilities,
+        db_default=[str(capability) for capability in USUAL_CAPABILITIES],
+        blank=True,
+        help_text="Of a chat model. A request that needs another is refused before it costs anything.",
+    )
+    strategy = models.CharField(
+        max_length=16,
+        choices=Strategy,
+        default=Strategy.WEIGHTED,
+        db_default=Strategy.WEIGHTED,
+        help_text="Which deployment is asked first.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     app_may = ("SELECT",)
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(name__startswith=VARIANT_PREFIX), name="inference_model_no_variant")
+        ]
+
     def __str__(self) -> str:
         return self.name
+
+
+class Fallback(models.Model):
+    """Which model answers where none of another's deployments does; the lowest position is asked first."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="fallbacks")
+    fallback = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="+")
+    position = models.PositiveSmallIntegerField()
+
+    app_may = ("SELECT",)
+
+    class Meta:
+        ordering = ("position",)
+        constraints = [
+            models.UniqueConstraint(fields=["model", "position"], name="inference_fallback_position"),
+            models.UniqueConstraint(fields=["model", "fallback"], name="inference_fallback_once"),
+            models.CheckConstraint(condition=~Q(model=F("fallback")), name="inference_fallback_other"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position}. {self.fallback}"
 
 
 class DeploymentBase(models.Model):
@@ -73,6 +150,17 @@ class DeploymentBase(models.Model):
     secret_access_key = EncryptedTextField(blank=True, default="")
     session_token = EncryptedTextField(blank=True, default="")
     weight = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)])
+    max_concurrent = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Calls at once, of all workers together; more go to another deployment. Empty: no limit.",
+    )
+    health_check = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Ask it every half minute whether it is there, not only after it failed.",
+    )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -97,24 +185,96 @@ class TenantDeployment(DeploymentBase, TenantModel):
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="+")
 
+    definer_may = ("SELECT",)
+
     class Meta:
-        constraints = [TenantOwned(name="inference_tenantdeployment_owned")]
+        constraints = [
+            TenantOwned(name="inference_tenantdeployment_owned"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="inference_tenantdeployment_once"),
+        ]
+
+
+class OwnAccountPrice(PriceBase, TenantModel):
+    """What the platform charges a tenant for a model that its own account serves; 0 where a row says so, never else.
+
+    Set by the operator. Without one the tenant's usual price holds.
+    """
+
+    meter = models.CharField(max_length=32)  # billing's meters; what they are is checked where a row is made
+
+    app_may = ("SELECT", "INSERT")
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="inference_ownaccountprice_owned"),
+            models.UniqueConstraint(
+                fields=["tenant", "model", "meter", "currency", "valid_from"], name="inference_ownaccountprice_once"
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="inference_ownaccountprice_not_negative"),
+        ]
 
 
 class Grant(TenantModel):
-    """A tenant may use a model, under an alias."""
+    """A tenant may use a model, or a variant of it, under an alias.
+
+    The operator's grants say what a tenant may use; a tenant points aliases of its own (`by_tenant`) at the same models
+    and at its variants of them, within the operator's caps.
+    """
 
     alias = models.CharField(max_length=200)
-    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="+")
+    model = models.ForeignKey(
+        Model, on_delete=models.PROTECT, related_name="+", help_text="What answers; of a variant, its base."
+    )
+    variant = models.ForeignKey(
+        Variant, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False, related_name="+"
+    )
+    canary_model = models.ForeignKey(Model, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    canary_variant = models.ForeignKey(
+        Variant, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False, related_name="+"
+    )
+    canary_share = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        validators=[MaxValueValidator(100)],
+        help_text="Percent of the end users (of the keys, where a call names no end user) that the canary answers.",
+    )
+    by_tenant = models.BooleanField(default=False, db_default=False, editable=False)
+    fallbacks = models.BooleanField(
+        default=True, db_default=True, help_text="Whether the model's fallbacks may answer instead."
+    )
     max_output_tokens = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)], help_text="A cap below the model's own."
+    )
+    default_max_tokens = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    default_temperature = models.FloatField(null=True, blank=True)
+    default_top_p = models.FloatField(null=True, blank=True)
+    min_temperature = models.FloatField(null=True, blank=True)
+    max_temperature = models.FloatField(null=True, blank=True)
+    allowed_tools = ArrayField(
+        models.CharField(max_length=64),
+        null=True,
+        blank=True,
+        help_text="Names of the functions that may be offered, and file_search. Empty list: none. Unset: all.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints = [
             TenantOwned(name="inference_grant_owned"),
+            TenantForeignKey(name="inference_grant_variant", field="variant"),
+            TenantForeignKey(name="inference_grant_canary_variant", field="canary_variant"),
             models.UniqueConstraint(fields=["tenant", "alias"], name="inference_grant_once"),
+            models.CheckConstraint(condition=Q(canary_share__lte=100), name="inference_grant_share"),
+            models.CheckConstraint(
+                condition=Q(canary_model__isnull=False) | Q(canary_share=0, canary_variant__isnull=True),
+                name="inference_grant_canary",
+            ),
+            models.CheckConstraint(
+                condition=Q(min_temperature__isnull=True)
+                | Q(max_temperature__isnull=True)
+                | Q(min_temperature__lte=F("max_temperature")),
+                name="inference_grant_temperature",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -3,13 +3,13 @@
 import random
 from collections.abc import Iterator
 
-from .catalogue import NoDeployment, deployments_of
-from .embedding import local_minilm
-from .metering import count_tokens
-from .models import DeploymentBase
-from .providers.base import TextProvider
-from .providers.extractive import LocalExtractive
-from .providers.openai_compatible import OpenAICompatible
+from ..catalogue import NoDeployment, deployments_of
+from ..embedding import local_minilm
+from ..metering import count_tokens
+from ..models import DeploymentBase
+from ..providers.base import TextProvider
+from ..providers.extractive import LocalExtractive
+from ..providers.openai_compatible import OpenAICompatible
 
 MAX_ATTEMPTS = 3
 
