@@ -1,4 +1,4 @@
-"""The fixed cast: acme and globex, two tenants with a key each, made by the domain functions an operator uses."""
+"""The fixed cast: acme and globex, two tenants with a key each, as the domain functions an operator uses make them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,9 @@ import pytest
 from django.db import connections
 from rest_framework.test import APIClient
 
-from tenants.api_keys import issue
-from tenants.audit import COMMAND_LINE
 from tenants.authentication import forget_verified_keys
 from tenants.models import Tenant
-from tenants.permissions import KEY_SCOPES
-from tenants.registry import create_tenant
-from tenants.scope import acting_for
+from tests import cast
 
 
 @dataclass(frozen=True)
@@ -32,11 +28,11 @@ class Member:
         return client
 
 
+_recordings: list[cast.Recording] = []
+
+
 def make_member(slug: str) -> Member:
-    tenant = create_tenant(slug=slug, name=slug.title(), by=COMMAND_LINE)
-    with acting_for(tenant.id):
-        _, key = issue(name="all", scopes=sorted(KEY_SCOPES), by=COMMAND_LINE)
-    return Member(tenant, key)
+    return Member(*_recordings[0].play(slug))
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +64,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """pytest-django's set-up; at the end the pools give up their connections, or the database could not be dropped."""
+    """pytest-django's set-up, and the tenant that the cast is copied from.
+
+    At the end the pools give up their connections, or the database could not be dropped.
+    """
+    with django_db_blocker.unblock():
+        _recordings.append(cast.record())
     yield
     with django_db_blocker.unblock():
         for connection in connections.all(initialized_only=True):

@@ -4,6 +4,7 @@ Loaded by `-p tests.services` (pyproject). Under xdist the controller starts the
 addresses. A session has its own folder under `var/`, so two sessions do not meet.
 """
 
+import gc
 import os
 import shutil
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ _stack = ExitStack()
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Start both services unless the environment names them already."""
+    gc.disable()  # while everything is imported, of which nothing goes away
     if os.environ.get("DATABASE_URL"):
         _own_redis_database()
         return
@@ -59,6 +61,13 @@ def _own_redis_database() -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rsplit('/', 1)[0]}/{int(worker[2:]) + 2}"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays until the end: collections that walk it again and again cost a tenth of the suite."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
