@@ -18,7 +18,17 @@ from tenants.admin_base import BILLING, PLATFORM, AtriumAdmin, TenantAdmin, Tena
 from tenants.models import ApiKey, Tenant
 from tenants.scope import current_tenant, tenant_scope
 
-from .models import Budget, BudgetAccount, Plan, Price, Subscription, TenantPrice, UsageRecord
+from .models import (
+    Budget,
+    BudgetAccount,
+    Plan,
+    Price,
+    Subscription,
+    TenantPrice,
+    UsageRecord,
+    VarianceAccount,
+    VarianceAlert,
+)
 from .plans import set_budget
 from .reservations import plain
 
@@ -160,7 +170,7 @@ class UsageAdmin(TenantAdmin):
     list_before_template = "admin/month_totals.html"
     fields = (
         "occurred_at", "request_id", "attempt", "operation", "model", "meter", "quantity", "unit_price", "per",
-        "shown_cost", "key", "end_user", "period_start", "corrects",
+        "estimated", "shown_cost", "key", "end_user", "period_start", "corrects",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -234,3 +244,37 @@ class TenantPriceAdmin(TenantAdmin):
     add_fields = fields = ("model", "meter", "currency", "amount", "per", "valid_from")
 
     shown_amount = amount_column("amount", "Price")
+
+
+class VarianceAdmin(AtriumAdmin):
+    """What usage above holds cost the platform; written by settlements alone."""
+
+    list_filter = ("currency",)
+    search_fields = ("model", "=pseudonym")
+    search_help_text = "A model, or a tenant's id."
+
+    shown_amount = amount_column("amount", "Cost above the holds")
+
+    @display(description="Tenant's id")
+    def shown_pseudonym(self, row: VarianceAccount | VarianceAlert) -> str:
+        return str(row.pseudonym)
+
+
+@admin.register(VarianceAccount)
+class VarianceAccountAdmin(VarianceAdmin):
+    """By day: with the provider's bill beside it, this says what was never worth its hold."""
+
+    icon, label = "balance", "Variance account"
+    list_display = ("day", "model", "shown_pseudonym", "shown_amount", "calls")
+    ordering = ("-day", "model", "pseudonym")
+    fields = readonly_fields = ("day", "model", "shown_pseudonym", "shown_amount", "calls")
+
+
+@admin.register(VarianceAlert)
+class VarianceAlertAdmin(VarianceAdmin):
+    """By hour: upstreams that reported more than they were asked for."""
+
+    icon, label = "notification_important", "Variance alerts"
+    list_display = ("hour", "model", "shown_pseudonym", "shown_amount", "calls", "raised_at")
+    ordering = ("-hour", "model", "pseudonym")
+    fields = readonly_fields = ("hour", "model", "shown_pseudonym", "shown_amount", "calls", "raised_at")

@@ -77,6 +77,9 @@ class CompletionsResult(UsageResult):
 
     output_tokens = serializers.IntegerField()
     input_cached_tokens = serializers.IntegerField()
+    output_reasoning_tokens = serializers.IntegerField()
+    num_cache_hits = serializers.IntegerField(help_text="Calls that the response cache answered.")
+    cache_hit_ratio = serializers.FloatField(allow_null=True, help_text="Their share of all calls.")
     batch = serializers.BooleanField(allow_null=True)
     service_tier = serializers.CharField(allow_null=True)
 
@@ -176,13 +179,16 @@ class CompletionsUsageView(FinanceView):
         return reports.usage(kind="completions", within=within, selection=selection)
 
     def shape(self, row: dict[str, Any]) -> dict[str, Any]:
-        """OpenAI's completions result."""
+        """OpenAI's completions result; with what the response cache answered, and its share of all calls."""
         return {
             "object": "organization.usage.completions.result",
             "input_tokens": row["input_tokens"],
             "output_tokens": row["output_tokens"],
             "input_cached_tokens": row["cached_tokens"],
+            "output_reasoning_tokens": row["reasoning_tokens"],
             "num_model_requests": row["requests"],
+            "num_cache_hits": row["cache_hits"],
+            "cache_hit_ratio": _share(row["cache_hits"], row["requests"]),
             "batch": None,
             "service_tier": None,
         }
@@ -226,12 +232,12 @@ class CostsView(FinanceView):
     def shape(self, row: dict[str, Any]) -> dict[str, Any]:
         """OpenAI's costs result."""
         line_item = row.get("line_item", "")
-        counted = line_item and not line_item.endswith(f", {Meter.UNRECONCILED}")
+        unit = _unit(line_item)
         return {
             "object": "organization.costs.result",
             "amount": {"value": _number(row["amount"]), "currency": row["currency"].lower()},
-            "quantity": row["quantity"] if counted else None,
-            "quantity_unit": "tokens" if counted else None,
+            "quantity": row["quantity"] if unit else None,
+            "quantity_unit": unit,
         }
 
 
@@ -292,6 +298,19 @@ def _dimensions(row: dict[str, Any], *, project: str | None) -> dict[str, Any]:
         "model": row.get("model"),
         "line_item": row.get("line_item"),
     }
+
+
+def _unit(line_item: str) -> str | None:
+    """What a line item counts; None where lines of several kinds stand together, or nothing was counted."""
+    meter = line_item.rpartition(", ")[2]
+    if meter in ("", Meter.UNRECONCILED):
+        return None
+    return {Meter.CACHE_HITS: "hits", Meter.MODERATION_CALLS: "calls"}.get(Meter(meter), "tokens")
+
+
+def _share(hits: int, others: int) -> float | None:
+    """The share of calls that the response cache answered, in four digits; None where nobody called."""
+    return round(hits / (hits + others), 4) if hits + others else None
 
 
 def _moment(seconds: int) -> datetime:

@@ -12,7 +12,14 @@ from django.db.models import Q
 from tenants.errors import AtriumError
 from tenants.scope import tenant_scope
 
-from .models import Price, PriceBase, Subscription, TenantPrice
+from .models import Meter, Price, PriceBase, Subscription, TenantPrice
+
+#: A meter that needs no price of its own → the meter whose price it has then. Such a price may be dearer or cheaper; a
+#: token that has it is counted under its own meter all the same.
+PRICED_AS = {
+    str(Meter.CACHED_INPUT_TOKENS): str(Meter.INPUT_TOKENS),
+    str(Meter.REASONING_TOKENS): str(Meter.OUTPUT_TOKENS),
+}
 
 
 class UnpricedModel(AtriumError):
@@ -47,17 +54,31 @@ class UnitPrice:
 Quote = Mapping[tuple[str, str], UnitPrice]
 
 
-def quote(*, needs: Iterable[tuple[str, str]], currency: str, now: datetime) -> Quote:
+def price_of(prices: Quote, model: str, meter: str) -> UnitPrice:
+    """The price of a meter, by its own or by the one that stands in for it (`PRICED_AS`).
+
+    Raises:
+        KeyError: it has none.
+    """
+    own = prices.get((model, meter))
+    return own or prices[model, PRICED_AS.get(meter, meter)]
+
+
+def quote(
+    *, needs: Iterable[tuple[str, str]], currency: str, now: datetime, wishes: Iterable[tuple[str, str]] = ()
+) -> Quote:
     """The current tenant's prices in force at `now`: (model, meter) → price.
 
     Args:
         needs: the (model, meter) pairs that must have one.
+        wishes: those that are in the quote if they have one, such as the meters of `PRICED_AS`.
 
     Raises:
-        UnpricedModel: one has none in this currency.
+        UnpricedModel: one of the needs has none in this currency.
     """
     wanted = set(needs)
-    valid = Q(model__in={model for model, _ in wanted}, currency=currency, valid_from__lte=now)
+    wished = wanted | set(wishes)
+    valid = Q(model__in={model for model, _ in wished}, currency=currency, valid_from__lte=now)
     with tenant_scope():
         plans = Subscription.objects.values_list("plan_id", flat=True)
         rows: list[PriceBase] = [
@@ -69,4 +90,4 @@ def quote(*, needs: Iterable[tuple[str, str]], currency: str, now: datetime) -> 
     found = {(row.model, row.meter): UnitPrice(row.pk, row.model, row.meter, row.amount, row.per) for row in rows}
     if missing := sorted(f"{model} {meter}" for model, meter in wanted - found.keys()):
         raise UnpricedModel(f"No price in {currency} for {', '.join(missing)}. Add one before using the model.")
-    return {need: found[need] for need in wanted}
+    return {need: price for need, price in found.items() if need in wished}

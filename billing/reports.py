@@ -23,7 +23,7 @@ WIDTHS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(
 _TRUNC = {"1m": "minute", "1h": "hour", "1d": "day"}
 
 #: What a text model reads and writes; a search has that too, where its query is rewritten.
-_TEXT = Q(meter__in=(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.OUTPUT_TOKENS))
+_TEXT = Q(meter__in=(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS))
 _EMBEDDINGS = Q(meter=Meter.EMBEDDING_TOKENS) | (Q(operation__in=("embeddings", "ingestion", "search")) & ~_TEXT)
 #: Kind of usage → its rows.
 KINDS = {"completions": ~_EMBEDDINGS, "embeddings": _EMBEDDINGS}
@@ -81,17 +81,21 @@ class Bucket:
 def usage(*, kind: str, within: Range, selection: Selection) -> list[Bucket]:
     """Tokens and requests of the current tenant. `kind` is a key of `KINDS`.
 
-    Rows carry input_tokens (cached ones included), cached_tokens, output_tokens, requests.
+    Rows carry input_tokens (cached ones included), cached_tokens, output_tokens (reasoning included),
+    reasoning_tokens, requests, and cache_hits: requests that the response cache answered, which are no requests to a
+    model and have no tokens.
     """
     tokens = {
         "input_tokens": (Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.EMBEDDING_TOKENS),
         "cached_tokens": (Meter.CACHED_INPUT_TOKENS,),
-        "output_tokens": (Meter.OUTPUT_TOKENS,),
+        "output_tokens": (Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS),
+        "reasoning_tokens": (Meter.REASONING_TOKENS,),
+        "cache_hits": (Meter.CACHE_HITS,),
     }
     sums = {name: Coalesce(Sum("quantity", filter=Q(meter__in=meters)), 0) for name, meters in tokens.items()}
     # A request is a call to a model: each attempt of each request that is no correction of another.
     call = Concat(F("request_id"), Value(":"), F("attempt"), output_field=TextField())
-    requests = Count(call, filter=Q(corrects=None), distinct=True)
+    requests = Count(call, filter=Q(corrects=None) & ~Q(meter=Meter.CACHE_HITS), distinct=True)
     return _buckets(UsageRecord.objects.filter(KINDS[kind]), within, selection, {**sums, "requests": requests})
 
 

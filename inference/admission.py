@@ -58,13 +58,14 @@ def offer_chat(body: bytes, terms: Terms) -> Offer:
     limit = _output_limit(request, terms)
     prompt_tokens = _check_context(request, prompt_bytes, limit if request.output_limit else _MIN_USEFUL_TOKENS, terms)
     search_bound = passage_bound(request)
-    prompt_hold = (prompt_bytes + search_bound) * terms.price(Meter.INPUT_TOKENS)
+    # Which tokens the provider finds in its prompt cache, and how many the model thinks with, is known afterwards.
+    prompt_hold = (prompt_bytes + search_bound) * terms.most(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS)
     if search_bound:
         embedders = [price for (_, meter), price in terms.prices.items() if meter == Meter.EMBEDDING_TOKENS]
         prompt_hold += max(
             (price.cost(len(question_of(request).encode()) + 2) for price in embedders), default=Decimal(0)
         )
-    per_output = terms.price(Meter.OUTPUT_TOKENS) * choices
+    per_output = terms.most(Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS) * choices
     hold = prompt_hold + limit * per_output
     expected = request.output_limit or min(limit, _EXPECTED_OUTPUT_TOKENS)
     return Offer(

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from billing.models import Meter, Plan, Price
 from billing.plans import current_plan
-from billing.pricing import Quote, quote
+from billing.pricing import Quote, price_of, quote
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.models import Tenant
@@ -25,6 +25,10 @@ _METERS = {
     Model.Kind.EMBEDDING: (Meter.EMBEDDING_TOKENS,),
     # It reads as an embedding model does, for retrieval, and writes nothing.
     Model.Kind.RERANK: (Meter.EMBEDDING_TOKENS,),
+}
+#: What may have a price of its own besides: `billing.pricing.PRICED_AS` stands in, or the feature is off without one.
+_OWN_PRICES = {
+    Model.Kind.CHAT: (Meter.CACHED_INPUT_TOKENS, Meter.REASONING_TOKENS, Meter.CACHE_HITS),
 }
 #: Granted to every new tenant: the models that run inside Atrium.
 BUILT_IN = ("local-extractive", "all-MiniLM-L6-v2")
@@ -65,6 +69,11 @@ class Terms:
         price = self.prices[self.model, meter]
         return price.amount / price.per
 
+    def most(self, *meters: str) -> Decimal:
+        """Per unit of the dearest of these meters: what a token costs at most whose meter is not known beforehand."""
+        found = (price_of(self.prices, self.model, str(meter)) for meter in meters)
+        return max(price.amount / price.per for price in found)
+
 
 _remembered: dict[tuple[UUID, str, str], tuple[Terms, float]] = {}
 
@@ -100,7 +109,8 @@ def terms(*, alias: str, kind: str, currency: str) -> Terms:
         # Retrieval embeds the question by its store's model: what that costs is part of what a chat call may cost.
         embedders = [grant.model.name for grant in grants if grant.model.kind == Model.Kind.EMBEDDING]
         needs += [(name, str(Meter.EMBEDDING_TOKENS)) for name in embedders]
-        prices = quote(needs=needs, currency=currency, now=datetime.now(UTC))
+        wishes = [(model.name, str(meter)) for meter in _OWN_PRICES.get(Model.Kind(model.kind), ())]
+        prices = quote(needs=needs, wishes=wishes, currency=currency, now=datetime.now(UTC))
         plan = current_plan()
     found = Terms(
         alias=alias,

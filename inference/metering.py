@@ -1,13 +1,18 @@
 """What a call used: the provider's count where it gave one, our own where it did not."""
 
+import itertools
 from decimal import Decimal
 
 from billing.models import Meter
+from billing.pricing import PRICED_AS
 from billing.reservations import UsageLine
 from knowledge.chunking import offline_tokenizer
 
 from .generations import Call
 from .providers.base import Usage
+
+#: Meters that count something else than tokens.
+_NO_TOKENS = frozenset({str(Meter.CACHE_HITS), str(Meter.MODERATION_CALLS)})
 
 
 def count_tokens(text: str) -> int:
@@ -20,34 +25,77 @@ def estimate(*, prompt: str, output: str) -> Usage:
     return Usage(count_tokens(prompt), count_tokens(output))
 
 
+def split(usage: Usage) -> list[tuple[str, int]]:
+    """Tokens by meter, none counted twice: cached input beside the rest of the input, reasoning beside the answer.
+
+    A part that is larger than its whole, as some servers report it, counts as the whole.
+    """
+    cached = min(max(usage.cached_input_tokens, 0), usage.input_tokens)
+    reasoning = min(max(usage.reasoning_tokens, 0), usage.output_tokens)
+    return [
+        (str(Meter.INPUT_TOKENS), usage.input_tokens - cached),
+        (str(Meter.CACHED_INPUT_TOKENS), cached),
+        (str(Meter.OUTPUT_TOKENS), usage.output_tokens - reasoning),
+        (str(Meter.REASONING_TOKENS), reasoning),
+    ]
+
+
 class CallMeter:
-    """Collects the usage lines of one call."""
+    """Collects the usage lines of one call.
+
+    The ledger has one line for a request, an attempt and a meter, so each call of a text model is an attempt of its
+    own, counted from the claim's: the first answer, what broke off before a fallback, a repair.
+    """
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._prices = {
+            (price["model"], price["meter"]): Decimal(price["amount"]) / price["per"] for price in call.prices
+        }
+        self._attempts = 0
         self.lines: list[UsageLine] = []
 
-    def completion(self, usage: Usage) -> None:
-        """The model's input and output tokens."""
-        for meter, quantity in ((Meter.INPUT_TOKENS, usage.input_tokens), (Meter.OUTPUT_TOKENS, usage.output_tokens)):
-            self._add(self._call.model, meter, quantity)
+    def completion(self, usage: Usage, *, model: str | None = None, estimated: bool = False) -> None:
+        """One text model's input and output tokens. `estimated`: by our own count, the provider gave none."""
+        used = [(meter, quantity) for meter, quantity in split(usage) if quantity]
+        if not used:
+            return
+        attempt = self._call.attempt + self._attempts
+        self._attempts += 1
+        for meter, quantity in used:
+            self._add(model or self._call.model, meter, quantity, attempt, estimated)
 
     def embedding(self, model: str, tokens: int) -> None:
         """The tokens that were embedded."""
-        self._add(model, Meter.EMBEDDING_TOKENS, tokens)
+        self._once(model, str(Meter.EMBEDDING_TOKENS), tokens)
 
-    def _add(self, model: str, meter: Meter, quantity: int) -> None:
+    def moderation(self, model: str, calls: int) -> None:
+        """The texts that a moderation model looked at."""
+        self._once(model, str(Meter.MODERATION_CALLS), calls)
+
+    def cache_hit(self) -> None:
+        """The answer came from the response cache."""
+        self._once(self._call.model, str(Meter.CACHE_HITS), 1)
+
+    def _once(self, model: str, meter: str, quantity: int) -> None:
+        """A line of a meter that text models do not have, in the first attempt that has none of it."""
         if quantity:
-            self.lines.append(UsageLine(model, str(meter), quantity, self._call.attempt))
+            taken = {line.attempt for line in self.lines if line.meter == meter}
+            attempt = next(n for n in itertools.count(self._call.attempt) if n not in taken)
+            self._add(model, meter, quantity, attempt, estimated=False)
+
+    def _add(self, model: str, meter: str, quantity: int, attempt: int, estimated: bool) -> None:
+        priced_as = "" if (model, meter) in self._prices else PRICED_AS.get(meter, "")
+        self.lines.append(UsageLine(model, meter, quantity, attempt, priced_as, estimated))
 
     def full_cost(self) -> Decimal:
         """What the lines cost at the reservation's prices, were there no hold to stay within."""
-        prices = {
-            (price["model"], price["meter"]): Decimal(price["amount"]) / price["per"] for price in self._call.prices
-        }
-        return sum((prices[line.model, line.meter] * line.quantity for line in self.lines), Decimal(0))
+        prices = self._prices
+        return sum(
+            (prices[line.model, line.priced_as or line.meter] * line.quantity for line in self.lines), Decimal(0)
+        )
 
     @property
     def tokens(self) -> int:
         """All tokens of the call, for the tokens-per-minute limits."""
-        return sum(line.quantity for line in self.lines)
+        return sum(line.quantity for line in self.lines if line.meter not in _NO_TOKENS)

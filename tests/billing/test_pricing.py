@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, ProgrammingError, transaction
 
 from billing.models import Plan, Price, TenantPrice
-from billing.pricing import UnitPrice, UnpricedModel, quote
+from billing.pricing import UnitPrice, UnpricedModel, price_of, quote
 from tenants.ids import uuid7
 from tenants.scope import acting_for, as_staff, tenant_scope
 
@@ -120,3 +120,27 @@ def test_cost_is_amount_times_quantity_over_per():
 def test_a_price_reads_well():
     price = Price(model="m", meter="input_tokens", amount=Decimal("2.50"), currency="USD", per=1000)
     assert str(price) == "m input_tokens: 2.50 USD per 1000"
+
+
+def test_a_wish_is_quoted_where_it_has_a_price_and_missed_by_nobody_where_not(shop):
+    shop.list("3.00")
+    wish = ("m", "cached_input_tokens")
+    with acting_for(shop.tenant_id):
+        prices = quote(needs=[NEED], wishes=[wish], currency="USD", now=NOW)
+        assert prices.keys() == {NEED}
+        # The rule where the model has no price of its own: cached input as input.
+        assert price_of(prices, "m", "cached_input_tokens") is prices[NEED]
+    with as_staff():
+        for meter in ("cached_input_tokens", "reasoning_tokens"):
+            Price.objects.create(
+                model="m", meter=meter, currency="USD", amount=Decimal("0.30"), valid_from=NOW - timedelta(days=1)
+            )
+    with acting_for(shop.tenant_id):
+        # What was neither needed nor wished for is not in the quote, priced or not.
+        prices = quote(needs=[NEED], wishes=[wish], currency="USD", now=NOW)
+        assert {key: price.amount for key, price in prices.items()} == {NEED: Decimal("3.00"), wish: Decimal("0.30")}
+        assert price_of(prices, "m", "cached_input_tokens").amount == Decimal("0.30")
+        # Its price is dated as any other's.
+        assert quote(needs=[NEED], wishes=[wish], currency="USD", now=NOW - timedelta(days=2)).keys() == {NEED}
+        with pytest.raises(KeyError):
+            price_of(prices, "m", "reasoning_tokens")

@@ -85,12 +85,35 @@ def test_completions_by_day(ask):
         {
             "object": "organization.usage.completions.result", "input_tokens": 147, "output_tokens": 15,
             "input_cached_tokens": 40, "num_model_requests": 3, "batch": None, "service_tier": None,
+            "output_reasoning_tokens": 0, "num_cache_hits": 0, "cache_hit_ratio": 0.0,
             "project_id": None, "user_id": None, "api_key_id": None, "model": None,
         }
     ]  # fmt: skip
     assert second == []
     assert [(row["input_tokens"], row["num_model_requests"]) for row in third] == [(0, 1)]
     assert (page["has_more"], page["next_page"]) == (False, None)
+
+
+def test_cache_hits_and_reasoning_are_shown(acme, ask):
+    later = DAY + timedelta(days=30)
+    write_ledger(
+        acme.tenant.id,
+        [
+            (later, KEY_1, "ann", "completions", "gpt", "cache_hits", 1, "0.001"),
+            (later + timedelta(hours=1), KEY_1, "ann", "completions", "gpt", "cache_hits", 1, "0.001"),
+            (later + timedelta(hours=2), KEY_1, "ann", "completions", "gpt", "input_tokens", 10, "0.1"),
+            (later + timedelta(hours=2), KEY_1, "ann", "completions", "gpt", "reasoning_tokens", 30, "0.3"),
+            (later + timedelta(hours=2), KEY_1, "ann", "completions", "gpt", "output_tokens", 5, "0.05"),
+        ],
+    )
+    (row,) = results(ask("usage/completions", start=later, end_time=int((later + timedelta(days=1)).timestamp())))
+    # Two of three calls came from the cache; the third thought for 30 of its 35 tokens.
+    assert (row["num_model_requests"], row["num_cache_hits"], row["cache_hit_ratio"]) == (1, 2, Decimal("0.6667"))
+    assert (row["input_tokens"], row["output_tokens"], row["output_reasoning_tokens"]) == (10, 35, 30)
+    costs = ask("costs", start=later, end_time=int((later + timedelta(days=1)).timestamp()), group_by=["line_item"])
+    found = {row["line_item"]: (row["quantity"], row["quantity_unit"]) for row in results(costs)}
+    assert found["gpt, cache_hits"] == (2, "hits")
+    assert found["gpt, reasoning_tokens"] == (30, "tokens")
 
 
 def test_ingestion_search_and_queries_count_as_embeddings(ask):

@@ -240,6 +240,21 @@ def test_attempts_of_one_call_are_lines_of_their_own(till):
     assert [(row.attempt, row.quantity) for row in till.ledger()] == [(1, 1_000), (2, 1_000), (2, 100)]
 
 
+def test_a_line_is_priced_by_the_meter_that_stands_in_for_its_own(till):
+    reservation, _ = till.hold("0.10")
+    lines = [
+        UsageLine(MODEL, "input_tokens", 600),
+        UsageLine(MODEL, "cached_input_tokens", 400, priced_as="input_tokens", estimated=True),
+    ]
+    with till.acting():
+        assert settle(reservation, lines) == Decimal("0.0025")
+    price = QUOTE[MODEL, "input_tokens"].id
+    assert [(row.meter, row.quantity, row.price_id, row.cost, row.estimated) for row in till.ledger()] == [
+        ("input_tokens", 600, price, Decimal("0.0015"), False),
+        ("cached_input_tokens", 400, price, Decimal("0.001"), True),
+    ]
+
+
 def test_the_same_line_twice_is_refused(till):
     reservation, _ = till.hold("0.10")
     with till.acting(), pytest.raises(IntegrityError, match="billing_usagerecord_once"):

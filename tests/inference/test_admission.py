@@ -1,6 +1,7 @@
 """What a call may cost at most: holds worked out by hand, limits, the context window."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -46,6 +47,18 @@ def test_a_hold_is_every_byte_of_the_prompt_and_every_allowed_token() -> None:
     assert offer.hold_min == Decimal("0.0000325") + Decimal("0.00016")
     # 13 // 4 + 1 tokens in, 512 expected out.
     assert (offer.output_limit, offer.estimated_tokens) == (1_000, 4 + 512)
+
+
+def test_a_hold_is_taken_at_the_dearer_price_where_tokens_may_have_one_of_two() -> None:
+    dear = {("m", "cached_input_tokens"): "3", ("m", "reasoning_tokens"): "20"}
+    cheap = {("m", "cached_input_tokens"): "0.25", ("m", "reasoning_tokens"): "1"}
+    for more, prompt_price, output_price in ((dear, "0.000003", "0.00002"), (cheap, "0.0000025", "0.00001")):
+        prices = {key: UnitPrice(uuid7(), *key, Decimal(amount), 1_000_000) for key, amount in (PRICES | more).items()}
+        offer = offer_chat(body(max_tokens=100), replace(terms(), prices=prices))
+        assert (offer.prompt_hold, offer.hold) == (
+            13 * Decimal(prompt_price),
+            13 * Decimal(prompt_price) + 100 * Decimal(output_price),
+        )
 
 
 def test_a_limit_of_the_clients_is_held_in_full_for_every_choice() -> None:

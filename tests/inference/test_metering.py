@@ -20,17 +20,72 @@ def meter() -> CallMeter:
     return CallMeter(Call(uuid7(), uuid7(), 2, "chat", uuid7(), "alias", "m", {}, admitted, "", Decimal(1), [], now))
 
 
-def test_a_completion_is_a_line_for_each_direction(meter: CallMeter) -> None:
+def priced(*names: str) -> CallMeter:
+    """The meter of a first attempt whose reservation has prices for the model's `names`: 1, 2, 3 … a token."""
+    found = [{"model": "m", "meter": name, "amount": str(n), "per": 1} for n, name in enumerate(names, start=1)]
+    admitted = Admitted([], 0, Decimal(0), 0, 0)
+    now = datetime.now(UTC)
+    return CallMeter(Call(uuid7(), uuid7(), 1, "chat", uuid7(), "alias", "m", {}, admitted, "", Decimal(1), found, now))
+
+
+def test_a_completion_is_a_line_for_each_meter_and_no_token_is_counted_twice(meter: CallMeter) -> None:
     meter.completion(Usage(7, 3, cached_input_tokens=5, reasoning_tokens=1))
-    assert meter.lines == [UsageLine("m", "input_tokens", 7, 2), UsageLine("m", "output_tokens", 3, 2)]
+    assert [(line.model, line.meter, line.quantity, line.attempt) for line in meter.lines] == [
+        ("m", "input_tokens", 2, 2),
+        ("m", "cached_input_tokens", 5, 2),
+        ("m", "output_tokens", 2, 2),
+        ("m", "reasoning_tokens", 1, 2),
+    ]
     assert meter.tokens == 10
 
 
-def test_an_embedding_is_charged_to_its_own_model(meter: CallMeter) -> None:
+def test_cached_and_reasoning_tokens_have_their_own_price_or_that_of_their_kind() -> None:
+    bare, own = (
+        priced("input_tokens", "output_tokens"),
+        priced("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"),
+    )
+    for one in (bare, own):
+        one.completion(Usage(10, 10, cached_input_tokens=4, reasoning_tokens=3))
+    assert [line.priced_as for line in bare.lines] == ["", "input_tokens", "", "output_tokens"]
+    assert [line.priced_as for line in own.lines] == ["", "", "", ""]
+    # 10 × 1 + 10 × 2; 6 × 1 + 4 × 3 + 7 × 2 + 3 × 4.
+    assert (bare.full_cost(), own.full_cost()) == (30, 44)
+
+
+def test_a_part_larger_than_its_whole_counts_as_the_whole(meter: CallMeter) -> None:
+    meter.completion(Usage(7, 3, cached_input_tokens=70, reasoning_tokens=30))
+    assert [(line.meter, line.quantity) for line in meter.lines] == [
+        ("cached_input_tokens", 7),
+        ("reasoning_tokens", 3),
+    ]
+    meter.completion(Usage(7, 3, cached_input_tokens=-1, reasoning_tokens=-1))
+    assert meter.tokens == 20
+
+
+def test_each_call_of_a_text_model_is_an_attempt_of_its_own(meter: CallMeter) -> None:
     meter.embedding("embedder", 4)
-    meter.completion(Usage(7, 0))
-    assert meter.lines == [UsageLine("embedder", "embedding_tokens", 4, 2), UsageLine("m", "input_tokens", 7, 2)]
-    assert meter.tokens == 11
+    meter.completion(Usage(7, 2), estimated=True)
+    meter.completion(Usage(0, 0))
+    meter.completion(Usage(8, 0), model="dear")
+    meter.embedding("another", 5)
+    meter.moderation("judge", 2)
+    assert [(line.model, line.meter, line.quantity, line.attempt, line.estimated) for line in meter.lines] == [
+        ("embedder", "embedding_tokens", 4, 2, False),
+        ("m", "input_tokens", 7, 2, True),
+        ("m", "output_tokens", 2, 2, True),
+        ("dear", "input_tokens", 8, 3, False),
+        ("another", "embedding_tokens", 5, 3, False),
+        ("judge", "moderation_calls", 2, 2, False),
+    ]
+    # The ledger takes one line for an attempt and a meter.
+    assert len({(line.attempt, line.meter) for line in meter.lines}) == len(meter.lines)
+    assert meter.tokens == 4 + 9 + 8 + 5
+
+
+def test_a_cache_hit_is_no_token(meter: CallMeter) -> None:
+    meter.cache_hit()
+    assert meter.lines == [UsageLine("m", "cache_hits", 1, 2)]
+    assert meter.tokens == 0
 
 
 def test_nothing_used_is_no_line(meter: CallMeter) -> None:
