@@ -218,6 +218,8 @@ SEARCH_PROVIDER_PLACES = env.int("SEARCH_PROVIDER_PLACES", 8)
 #: The longest silence of an upstream before it counts as hanging.
 UPSTREAM_READ_SECONDS = env.float("UPSTREAM_READ_SECONDS", 60.0)
 UPSTREAM_CONNECT_SECONDS = env.float("UPSTREAM_CONNECT_SECONDS", 5.0)
+#: Calls of Amazon Bedrock that a process may have under way at once; each waits in a thread.
+BEDROCK_THREADS = env.int("BEDROCK_THREADS", 256)
 
 # --- search at size ----------------------------------------------------------------------------------------------
 
