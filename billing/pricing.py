@@ -1,6 +1,6 @@
 """Which price holds: a contract's before the plan's before the list's, the newest that is valid at the moment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -78,7 +78,14 @@ def quote(
     """
     wanted = set(needs)
     wished = wanted | set(wishes)
-    valid = Q(model__in={model for model, _ in wished}, currency=currency, valid_from__lte=now)
+    found = prices_of(models={model for model, _ in wished}, currency=currency, now=now)
+    require(wanted, found, currency=currency)
+    return {need: price for need, price in found.items() if need in wished}
+
+
+def prices_of(*, models: Collection[str], currency: str, now: datetime) -> dict[tuple[str, str], UnitPrice]:
+    """Every price of `models` in force at `now` for the current tenant, by (model, meter), whatever meters they have."""
+    valid = Q(model__in=models, currency=currency, valid_from__lte=now)
     with tenant_scope():
         plans = Subscription.objects.values_list("plan_id", flat=True)
         rows: list[PriceBase] = [
@@ -87,7 +94,15 @@ def quote(
             *TenantPrice.objects.filter(valid).order_by("valid_from"),
         ]
     # Later rows win: list, then plan, then contract, each from the oldest to the newest.
-    found = {(row.model, row.meter): UnitPrice(row.pk, row.model, row.meter, row.amount, row.per) for row in rows}
-    if missing := sorted(f"{model} {meter}" for model, meter in wanted - found.keys()):
+    return {(row.model, row.meter): unit_price(row) for row in rows}
+
+
+def unit_price(row: PriceBase) -> UnitPrice:
+    """A row's price."""
+    return UnitPrice(row.pk, row.model, row.meter, row.amount, row.per)
+
+
+def require(needs: Iterable[tuple[str, str]], found: Collection[tuple[str, str]], *, currency: str) -> None:
+    """Raises `UnpricedModel`, naming what of `needs` is not among the (model, meter) pairs `found`."""
+    if missing := sorted(f"{model} {meter}" for model, meter in needs if (model, meter) not in found):
         raise UnpricedModel(f"No price in {currency} for {', '.join(missing)}. Add one before using the model.")
-    return {need: price for need, price in found.items() if need in wished}

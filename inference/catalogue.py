@@ -1,7 +1,6 @@
 """What a tenant may use: grants, and the terms of each (bounds and prices), remembered for a few seconds a process."""
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,27 +8,18 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing.models import Meter, Plan, Price
-from billing.plans import current_plan
-from billing.pricing import Quote, price_of, quote
+from billing.models import Price
+from billing.pricing import quote
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.models import Tenant
 from tenants.scope import as_staff, current_tenant, tenant_scope
 
+from . import chains
 from .models import Deployment, DeploymentBase, Grant, Model, TenantDeployment
+from .terms import Terms
 
 _REMEMBER_SECONDS = 3.0
-_METERS = {
-    Model.Kind.CHAT: (Meter.INPUT_TOKENS, Meter.OUTPUT_TOKENS),
-    Model.Kind.EMBEDDING: (Meter.EMBEDDING_TOKENS,),
-    # It reads as an embedding model does, for retrieval, and writes nothing.
-    Model.Kind.RERANK: (Meter.EMBEDDING_TOKENS,),
-}
-#: What may have a price of its own besides: `billing.pricing.PRICED_AS` stands in, or the feature is off without one.
-_OWN_PRICES = {
-    Model.Kind.CHAT: (Meter.CACHED_INPUT_TOKENS, Meter.REASONING_TOKENS, Meter.CACHE_HITS),
-}
 #: Granted to every new tenant: the models that run inside Atrium.
 BUILT_IN = ("local-extractive", "all-MiniLM-L6-v2")
 
@@ -49,30 +39,6 @@ class NoDeployment(AtriumError):
 
     def __init__(self, model: str) -> None:
         super().__init__(f"No deployment serves '{model}' at the moment.", headers={"retry-after": "10"})
-
-
-@dataclass(frozen=True)
-class Terms:
-    """A grant as admission needs it: limits in tokens, prices in the tenant's currency, the tenant's plan."""
-
-    alias: str
-    model: str
-    kind: str
-    context_window: int
-    max_output_tokens: int
-    dimensions: int | None
-    prices: Quote
-    plan: Plan
-
-    def price(self, meter: str) -> Decimal:
-        """Per unit of `meter`."""
-        price = self.prices[self.model, meter]
-        return price.amount / price.per
-
-    def most(self, *meters: str) -> Decimal:
-        """Per unit of the dearest of these meters: what a token costs at most whose meter is not known beforehand."""
-        found = (price_of(self.prices, self.model, str(meter)) for meter in meters)
-        return max(price.amount / price.per for price in found)
 
 
 _remembered: dict[tuple[UUID, str, str], tuple[Terms, float]] = {}
@@ -96,32 +62,15 @@ def terms(*, alias: str, kind: str, currency: str) -> Terms:
     if known is not None:
         return known
     with tenant_scope():
-        grants = list(Grant.objects.select_related("model"))
-        of_kind = [grant for grant in grants if grant.model.kind == kind]
-        grant = next((grant for grant in of_kind if grant.alias == alias), None)
-        if grant is None:
-            names = ", ".join(sorted(grant.alias for grant in of_kind)) or "none"
+        grants = chains.all_grants()
+        of_kind = [row for row in chains.usable(grants) if row.model.kind == kind]
+        granted = next((row for row in of_kind if row.alias == alias), None)
+        if granted is None:
+            names = ", ".join(row.alias for row in of_kind) or "none"
             raise UnknownModel(
                 f"The model '{alias}' does not exist or is not granted. Granted: {names}.", param="model"
             )
-        model = grant.model
-        needs = [(model.name, str(meter)) for meter in _METERS[Model.Kind(model.kind)]]
-        # Retrieval embeds the question by its store's model: what that costs is part of what a chat call may cost.
-        embedders = [grant.model.name for grant in grants if grant.model.kind == Model.Kind.EMBEDDING]
-        needs += [(name, str(Meter.EMBEDDING_TOKENS)) for name in embedders]
-        wishes = [(model.name, str(meter)) for meter in _OWN_PRICES.get(Model.Kind(model.kind), ())]
-        prices = quote(needs=needs, wishes=wishes, currency=currency, now=datetime.now(UTC))
-        plan = current_plan()
-    found = Terms(
-        alias=alias,
-        model=model.name,
-        kind=model.kind,
-        context_window=model.context_window,
-        max_output_tokens=min(model.max_output_tokens, grant.max_output_tokens or model.max_output_tokens),
-        dimensions=model.dimensions,
-        prices=prices,
-        plan=plan,
-    )
+        found = chains.terms_of(granted, grants, currency=currency, now=datetime.now(UTC))
     _remembered[tenant_id, alias, kind] = (found, time.monotonic() + _REMEMBER_SECONDS)
     return found
 
@@ -135,7 +84,7 @@ def forget_terms() -> None:
 def granted_models() -> list[Grant]:
     """What the current tenant may use, by alias."""
     with tenant_scope():
-        return list(Grant.objects.select_related("model").order_by("alias"))
+        return chains.usable(chains.all_grants())
 
 
 _deployments: dict[tuple[UUID, str], tuple[list[DeploymentBase], float]] = {}
@@ -148,10 +97,18 @@ def deployments_of(model: str) -> list[DeploymentBase]:
     if found and found[1] > time.monotonic():
         return found[0]
     with tenant_scope():
-        own: list[DeploymentBase] = list(TenantDeployment.objects.filter(model__name=model, enabled=True))
-        rows = own or list(Deployment.objects.filter(model__name=model, enabled=True))
+        own = TenantDeployment.objects.filter(model__name=model, enabled=True).select_related("model")
+        rows: list[DeploymentBase] = list(own) or list(
+            Deployment.objects.filter(model__name=model, enabled=True).select_related("model")
+        )
     _deployments[tenant_id, model] = (rows, time.monotonic() + _REMEMBER_SECONDS)
     return rows
+
+
+def remembered_deployments(tenant_id: UUID, model: str) -> list[DeploymentBase] | None:
+    """What `deployments_of` found a moment ago, without asking the database."""
+    found = _deployments.get((tenant_id, model))
+    return found[0] if found and found[1] > time.monotonic() else None
 
 
 def grant(*, alias: str, model_name: str, by: Actor, max_output_tokens: int | None = None) -> Grant:
@@ -166,7 +123,7 @@ def grant(*, alias: str, model_name: str, by: Actor, max_output_tokens: int | No
         if model is None:
             raise NotFound(f"No model '{model_name}' in the catalogue.", param="model")
         currency = Tenant.objects.values_list("currency", flat=True).get(id=tenant_id)
-        needs = [(model.name, str(meter)) for meter in _METERS[Model.Kind(model.kind)]]
+        needs = [(model.name, str(meter)) for meter in chains.METERS[Model.Kind(model.kind)]]
         quote(needs=needs, currency=currency, now=datetime.now(UTC))
         row, created = Grant.objects.update_or_create(
             tenant_id=tenant_id, alias=alias, defaults={"model": model, "max_output_tokens": max_output_tokens}
@@ -206,7 +163,7 @@ def register_model(
     Raises:
         InvalidRequest: a price is missing or negative.
     """
-    missing = [str(meter) for meter in _METERS[Model.Kind(kind)] if str(meter) not in prices]
+    missing = [str(meter) for meter in chains.METERS[Model.Kind(kind)] if str(meter) not in prices]
     if missing:
         raise InvalidRequest(f"A {kind} model needs a price for {', '.join(missing)}; an unpriced model is refused.")
     if any(amount < 0 for amount in prices.values()):
