@@ -52,7 +52,11 @@ def offer_chat(body: bytes, terms: Terms) -> Offer:
         InvalidRequest: naming the parameter at fault.
         ContextLengthExceeded: too long a prompt.
     """
-    request = parse(ChatRequest, body)
+    return offer_for(parse(ChatRequest, body), terms)
+
+
+def offer_for(request: ChatRequest, terms: Terms) -> Offer:
+    """The offer for a request in the canonical form, however it came; raises like `offer_chat`."""
     prompt_bytes = message_bytes(request)
     choices = request.n or 1
     limit = _output_limit(request, terms)

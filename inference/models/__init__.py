@@ -2,12 +2,15 @@
 
 from .attempts import InferenceAttempt
 from .catalogue import Capability, Deployment, DeploymentBase, Fallback, Grant, Model, OwnAccountPrice, TenantDeployment
+from .conversations import Conversation, ConversationItem
 from .generations import Generation
 from .variants import VARIANT_PREFIX, Variant
 
 __all__ = [
     "VARIANT_PREFIX",
     "Capability",
+    "Conversation",
+    "ConversationItem",
     "Deployment",
     "DeploymentBase",
     "Fallback",

@@ -21,6 +21,7 @@ class Generation(TenantModel):
     class Kind(models.TextChoices):
         CHAT = "chat"
         EMBEDDINGS = "embeddings"
+        RESPONSE = "response"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
     kind = models.CharField(max_length=16, choices=Kind)
