@@ -57,7 +57,7 @@ def create(*, items: Sequence[Item], metadata: dict[str, str], by: Actor, now: d
         NotFound: a reference to an item that is not there.
     """
     with tenant_scope() as tenant_id:
-        conversation = Conversation.objects.create(tenant_id=tenant_id, metadata=metadata)
+        conversation = Conversation.objects.create(tenant_id=tenant_id, metadata=metadata, created_at=now)
         _append(conversation, [(uuid7(), item) for item in _own(items)], until=_retention(items, now))
         record(by=by, action="conversation.created", target=conversation)
     return conversation

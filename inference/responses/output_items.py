@@ -22,7 +22,7 @@ class _Item:
     def __init__(self, response_id: UUID, index: int) -> None:
         self.index = index
         self.id = public_item_id(self.kind, item_id(response_id, OUTPUT + index))
-        self.done = False
+        self.ended: str | None = None  # its last status
 
     def shape(self, status: str) -> Item:
         """The item as it is now."""
@@ -38,7 +38,7 @@ class _Item:
 
     def close(self, status: str) -> Iterator[Event]:
         """Its last events."""
-        self.done = True
+        self.ended = status
         yield from self.parts(status)
         yield {"type": "response.output_item.done", "output_index": self.index, "item": self.shape(status)}
 
@@ -205,14 +205,12 @@ class Output:
         if all(isinstance(item, dict) for item in self._items):
             yield from self._open_message()
         for item in self._items:
-            if isinstance(item, _Item) and not item.done:
+            if isinstance(item, _Item) and item.ended is None:
                 yield from item.close(status)
 
     def shapes(self, status: str) -> list[Item]:
         """The items as they are."""
-        return [
-            item if isinstance(item, dict) else item.shape("completed" if item.done else status) for item in self._items
-        ]
+        return [item if isinstance(item, dict) else item.shape(item.ended or status) for item in self._items]
 
     def _take_call(self, call: dict[str, Any], position: int) -> Iterator[Event]:
         index = int(call.get("index", position))
@@ -241,7 +239,7 @@ class Output:
     def _end_said(self) -> Iterator[Event]:
         """Another item begins."""
         last = self._items[-1] if self._items else None
-        if isinstance(last, _Message | _Reasoning) and not last.done:
+        if isinstance(last, _Message | _Reasoning) and last.ended is None:
             yield from last.close("completed")
 
     def _is_last(self, kind: type[_Item]) -> bool:

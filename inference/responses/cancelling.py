@@ -1,0 +1,45 @@
+"""Stopping a response that is made in the background: out of the queue, or through its worker."""
+
+import time
+from functools import lru_cache
+
+import redis
+from django.conf import settings
+
+from billing.limits import release_arguments
+from tenants.scope import tenant_scope
+
+from .. import generations
+from ..generations import Admitted
+from ..models import Generation
+from ..relay import CANCELLATIONS
+from .kept import UNDER_WAY
+
+#: How long a cancelled response is waited for, so that the answer says how it ended; the worker needs a fraction.
+_SECONDS, _LOOK_EVERY = 3.0, 0.05
+
+
+@lru_cache(maxsize=1)
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL)
+
+
+def stop(row: Generation) -> None:
+    """End a response that is under way: withdraw it, or have its worker break it off, and wait for that a moment."""
+    if generations.withdraw(tenant_id=row.tenant_id, generation_id=row.id):
+        admitted = Admitted.from_json(row.terms)
+        release = release_arguments(
+            tenant_id=row.tenant_id, call_id=row.id, refund=admitted.estimated_tokens, levels=admitted.levels
+        )
+        _redis().eval(*release)
+        return
+    _redis().publish(CANCELLATIONS, row.id.bytes)
+    # The row is all that tells another process of a call's end, so it is looked at.
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline and _is_under_way(row):
+        time.sleep(_LOOK_EVERY)
+
+
+def _is_under_way(row: Generation) -> bool:
+    with tenant_scope():
+        return Generation.objects.filter(id=row.id, state__in=UNDER_WAY).exists()
