@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ErrorDetail(BaseModel):
@@ -95,6 +95,66 @@ class ChatCompletionChunk(BaseModel):
     model: str
     choices: list[ChunkChoice] = Field(description="Empty in the chunk that carries the usage.")
     usage: CompletionUsage | None = None
+
+
+class Item(BaseModel):
+    """A message, a call of a function or its output, a search of files, or reasoning; `type` says which."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    type: Literal["message", "function_call", "function_call_output", "file_search_call", "reasoning"]
+    status: Literal["in_progress", "completed", "incomplete", "searching", "failed"] | None = None
+
+
+class ItemList(BaseModel):
+    """A page of items."""
+
+    object: Literal["list"]
+    data: list[Item]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class ResponseUsage(BaseModel):
+    """The tokens of a response, as they are charged."""
+
+    input_tokens: int
+    input_tokens_details: TokenDetails
+    output_tokens: int
+    output_tokens_details: TokenDetails
+    total_tokens: int
+
+
+class ResponseFailure(BaseModel):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+    param: str | None = None
+    type: str | None = None
+    reason: str | None = Field(None, description="Stable; made for programs.")
+
+
+class ResponseObject(BaseModel):
+    """A response. Beside these members it repeats those of the request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    object: Literal["response"]
+    created_at: int = Field(description="Unix seconds.")
+    completed_at: int | None = None
+    status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+    model: str
+    output: list[Item]
+    usage: ResponseUsage | None = None
+    error: ResponseFailure | None = None
+    incomplete_details: dict[str, Any] | None = None
+    previous_response_id: str | None = None
+    conversation: dict[str, Any] | None = None
+    metadata: dict[str, str] = {}
 
 
 class Embedding(BaseModel):

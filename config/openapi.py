@@ -11,6 +11,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from pydantic.json_schema import models_json_schema
 
 from inference.requests import ChatRequest, EmbeddingsRequest, FileSearch
+from inference.responses.requests import ResponseRequest
 from tenants.end_users import END_USER_HEADER, MAX_TOKEN_LENGTH
 
 from . import hot_path_schemas as answers
@@ -31,7 +32,13 @@ _IDEMPOTENCY_KEY = {
 }
 #: What a reader finds depends on its groups there.
 _BY_GROUPS = frozenset(
-    {"create_chat_completion", "search_vector_store", "list_vector_store_files", "get_vector_store_file"}
+    {
+        "create_chat_completion",
+        "create_response",
+        "search_vector_store",
+        "list_vector_store_files",
+        "get_vector_store_file",
+    }
     | {"get_vector_store_file_content"}
 )
 _END_USER = {
@@ -47,6 +54,12 @@ _END_USER = {
 _STREAM = (
     "With `stream: true`, server-sent events: `data: {chunk}`, each a `ChatCompletionChunk`, and at last `data: [DONE]`. "
     "Lines that begin with a colon are comments. A failure after the first event is `data: {error}`, and ends the stream."
+)
+
+_RESPONSE_STREAM = (
+    "With `stream: true`, server-sent events, each with its `event: {type}` and `data: {event}`, numbered from 0: "
+    "`response.created`, `response.in_progress`, the items as they grow, and last `response.completed`, "
+    "`response.incomplete` or `response.failed`. Lines that begin with a colon are comments."
 )
 
 
@@ -82,6 +95,7 @@ def add_hot_path(result: Document, generator: Any, **kwargs: Any) -> Document:
     _add_schemas(result)
     result["paths"]["/v1/chat/completions"] = {"post": _chat()}
     result["paths"]["/v1/embeddings"] = {"post": _embeddings()}
+    result["paths"]["/v1/responses"] = {"post": _responses()}
     # A document that has no view with an API key yet still describes the hot path's.
     schemes = result["components"].setdefault("securitySchemes", {})
     schemes.setdefault(ApiKeyScheme.name, ApiKeyScheme(None).get_security_definition(None))
@@ -106,7 +120,7 @@ def add_idempotency_key(result: Document, generator: Any, **kwargs: Any) -> Docu
     result["components"].setdefault("parameters", {})["IdempotencyKey"] = _IDEMPOTENCY_KEY
     creates = {path for path, _, method, view in generator.endpoints if method == "POST" and _is_idempotent(view)}
     for path, operation in _operations(result, "post"):
-        if path in creates or path in ("/v1/chat/completions", "/v1/embeddings"):
+        if path in creates or path in ("/v1/chat/completions", "/v1/embeddings", "/v1/responses"):
             operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     return result
 
@@ -132,8 +146,9 @@ def _operations(result: Document, *methods: str) -> Iterator[tuple[str, Operatio
 
 
 def _add_schemas(result: Document) -> None:
-    validated, answered = (ChatRequest, EmbeddingsRequest, FileSearch), (
+    validated, answered = (ChatRequest, EmbeddingsRequest, FileSearch, ResponseRequest), (
         answers.Error, answers.Problem, answers.ChatCompletion, answers.ChatCompletionChunk, answers.EmbeddingList,
+        answers.ResponseObject, answers.ItemList,
     )  # fmt: skip
     _, definitions = models_json_schema(
         [*((model, "validation") for model in validated), *((model, "serialization") for model in answered)],
@@ -165,6 +180,27 @@ def _chat() -> Operation:
             }
         },
         "tags": ["chat"],
+    }
+
+
+def _responses() -> Operation:
+    return {
+        "operationId": "create_response",
+        "summary": "Create a response",
+        "description": "Answers the input with a model that your tenant was granted; with the tool `file_search`, from your "
+        "vector stores, with citations. `previous_response_id` and `conversation` go on from earlier answers, shortened to "
+        "the context window. Members that are not listed are ignored.",
+        **_hot("ResponseRequest"),
+        "responses": {
+            "200": {
+                "description": "The response, whole or streamed; `queued` where it is made in the background.",
+                "content": {
+                    "application/json": {"schema": {"$ref": _SCHEMAS + "ResponseObject"}},
+                    "text/event-stream": {"schema": {"type": "string", "description": _RESPONSE_STREAM}},
+                },
+            }
+        },
+        "tags": ["responses"],
     }
 
 

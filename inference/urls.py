@@ -3,8 +3,18 @@
 from django.urls import path
 
 from . import api
+from .responses import api as responses_api
+from .responses import conversations_api
 
 urlpatterns = [
     path("models", api.ModelListView.as_view()),
     path("models/<path:model_id>", api.ModelView.as_view()),
+    path("responses/input_tokens", responses_api.InputTokensView.as_view()),
+    path("responses/<str:response_id>", responses_api.ResponseView.as_view()),
+    path("responses/<str:response_id>/cancel", responses_api.ResponseCancelView.as_view()),
+    path("responses/<str:response_id>/input_items", responses_api.InputItemsView.as_view()),
+    path("conversations", conversations_api.ConversationsView.as_view()),
+    path("conversations/<str:conversation_id>", conversations_api.ConversationView.as_view()),
+    path("conversations/<str:conversation_id>/items", conversations_api.ConversationItemsView.as_view()),
+    path("conversations/<str:conversation_id>/items/<str:item_id>", conversations_api.ConversationItemView.as_view()),
 ]

@@ -3,9 +3,10 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
+from django.db import migrations, models
+
 import tenants.ids
 import tenants.row_security
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

@@ -21,12 +21,13 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from config.api_docs import DocsView
 from inference.catalogue import forget_terms, grant
 from inference.gateway import ENDPOINTS, Gateway
+from inference.models import Generation
 from tenants.api_keys import issue
 from tenants.api_view import PlatformAPIView, TenantAPIView
 from tenants.audit import COMMAND_LINE
-from tenants.ids import public_id
+from tenants.ids import public_id, uuid7
 from tenants.permissions import KEY_SCOPES
-from tenants.scope import acting_for
+from tenants.scope import acting_for, tenant_scope
 from tenants.signing_secrets import create_secret
 from tests.conftest import Member
 from tests.tenants.admin_desk import plain_static_files
@@ -63,6 +64,8 @@ READ, WRITE = "vector_stores.read", "vector_stores.write"
 SECRET, SECRETS = "v1/signing_secrets/<str:secret_id>", "v1/signing_secrets"
 USAGE = "v1/organization/usage"
 BUCKET = {"type": "s3", "bucket": "acmemark", "region": "us-east-1", "access_key_id": "a", "secret_access_key": "b"}
+RESPONSE, CONVERSATION = "v1/responses/<str:response_id>", "v1/conversations/<str:conversation_id>"
+SAID = {"role": "user", "content": "acmemark"}
 MESSAGES = [{"role": "user", "content": "What is kept?"}]
 
 DOORS = [
@@ -109,6 +112,24 @@ DOORS = [
     Door("DELETE", f"{STORE}/sources/<str:source_id>", WRITE),
     Door("POST", f"{STORE}/sources/<str:source_id>/sync", WRITE),
     Door("GET", f"{STORE}/sources/<str:source_id>/objects", READ),
+    Door("GET", RESPONSE, "inference"),
+    Door("DELETE", RESPONSE, "inference"),
+    Door("POST", f"{RESPONSE}/cancel", "inference"),
+    Door("GET", f"{RESPONSE}/input_items", "inference"),
+    Door(
+        "POST",
+        "v1/responses/input_tokens",
+        "inference",
+        {"model": "local-extractive", "input": "x", "previous_response_id": "{response}"},
+    ),
+    Door("POST", "v1/conversations", "inference"),
+    Door("GET", CONVERSATION, "inference"),
+    Door("POST", CONVERSATION, "inference", {"metadata": {"a": "b"}}),
+    Door("DELETE", CONVERSATION, "inference"),
+    Door("GET", f"{CONVERSATION}/items", "inference"),
+    Door("POST", f"{CONVERSATION}/items", "inference", {"items": [SAID]}),
+    Door("GET", f"{CONVERSATION}/items/<str:item_id>", "inference"),
+    Door("DELETE", f"{CONVERSATION}/items/<str:item_id>", "inference"),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
@@ -185,6 +206,20 @@ def share_a_model(member: Member) -> None:
         grant(alias="acmemark", model_name="local-extractive", by=COMMAND_LINE)
 
 
+def a_conversation(member: Member) -> dict[str, str]:
+    """A response, a conversation and an item of it."""
+    made = member.client.post(
+        "/v1/conversations", {"items": [SAID], "metadata": {"a": "acmemark"}}, format="json"
+    ).json()
+    items = member.client.get(f"/v1/conversations/{made['id']}/items").json()
+    with acting_for(member.tenant.id), tenant_scope() as tenant_id:
+        row = Generation.objects.create(
+            tenant_id=tenant_id, kind="response", state="completed", key_id=uuid7(), alias="m", model="m", inbox="",
+            request={"model": "m", "input": [{"type": "message", **SAID}]}, answer={"id": "acmemark"}, terms={},
+        )  # fmt: skip
+    return {"conversation": made["id"], "item": items["first_id"], "response": public_id("resp_", row.id)}
+
+
 @pytest.fixture
 def theirs(acme: Member) -> dict[str, str]:
     """The ids of one of each of acme's objects, as acme's own client sees them."""
@@ -203,21 +238,23 @@ def theirs(acme: Member) -> dict[str, str]:
     key_id = public_id("key_", key.id)
     return {
         "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
-        "secret": public_id("esk_", secret.id), "source": source,
+        "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
     }  # fmt: skip
 
 
 NOBODYS = {
     "file": f"file-{MISSING}", "store": f"vs_{MISSING}", "batch": f"vsfb_{MISSING}", "key": f"key_{MISSING}",
     "model": "nobodys", "tenant": f"tenant_{MISSING}", "secret": f"esk_{MISSING}",
-    "source": f"src_{MISSING}",
+    "source": f"src_{MISSING}", "response": f"resp_{MISSING}", "conversation": f"conv_{MISSING}",
+    "item": f"msg_{MISSING}",
 }  # fmt: skip
 
 
 def knock(member: Member, door: Door, ids: dict[str, str]) -> tuple[int, str]:
     """(status, body) with the ids that were asked for left out."""
     url = "/" + re.sub(r"<\w+:(\w+)_id>", lambda match: ids[match[1]], door.route)
-    body = json.loads(json.dumps(door.body).replace("{file}", ids["file"]).replace("{key}", ids["key"]))
+    text = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], json.dumps(door.body))
+    body = json.loads(text)
     answer = member.client.generic(
         door.method, url, json.dumps(body) if door.method == "POST" else "", content_type="application/json"
     )
@@ -302,6 +339,9 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
         f"/v1/vector_stores/{theirs['store']}",
         f"/v1/api_keys/{theirs['key']}",
         f"/v1/signing_secrets/{theirs['secret']}",
+        f"/v1/responses/{theirs['response']}",
+        f"/v1/conversations/{theirs['conversation']}",
+        f"/v1/conversations/{theirs['conversation']}/items",
         "/v1/budgets",
     ]
     before = [acme.client.get(url).json() for url in urls]
