@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connections
 from rest_framework.test import APIClient
@@ -11,6 +12,10 @@ from rest_framework.test import APIClient
 from tenants.authentication import forget_verified_keys
 from tenants.models import Tenant
 from tests import cast
+
+# Few examples: the suite has minutes. They are others at each run; `make prove` tries the promises with many.
+hypothesis.settings.register_profile("suite", max_examples=30)
+hypothesis.settings.load_profile("suite")
 
 
 @dataclass(frozen=True)

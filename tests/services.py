@@ -11,7 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
 _ROOT = Path(__file__).resolve().parent.parent
 _stack = ExitStack()
@@ -32,7 +34,9 @@ def pytest_load_initial_conftests() -> None:
     services = _stack.enter_context(embedded(var))
     # Where production keeps collected static files: whitenoise warns without it, and warnings are errors.
     (var / "static").mkdir()
-    bootstrap(services.database_url("postgres", "postgres"), passwords={}, tests=True)
+    superuser = services.database_url("postgres", "postgres")
+    _forget_the_disk(superuser)
+    bootstrap(superuser, passwords={}, tests=True)
     os.environ["ATRIUM_VAR"] = str(var)
     os.environ["DATABASE_URL"] = services.database_url("atrium_app")
     os.environ["OWNER_DATABASE_URL"] = services.database_url("atrium_owner")
@@ -54,6 +58,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "e2e" if nodeid.startswith("tests/e2e/") else nodeid
 
     return EndToEndTogether(config, log)
+
+
+def _forget_the_disk(superuser_url: str) -> None:
+    """Nobody needs these rows after a power cut; what dies with a process alone is safe without waiting for the disk."""
+    with psycopg.connect(superuser_url, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def _own_redis_database() -> None:

@@ -192,21 +192,21 @@ ROUTES = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
-def test_a_stranger_gets_the_answer_for_a_missing_id(sdk, globex, method, path, body):
+def test_a_stranger_gets_the_answer_for_a_missing_id(sdk, globex):
     file = upload(sdk)
     store = sdk.vector_stores.create(file_ids=[file.id])
     ingest()
 
-    def ask(**ids):
+    def ask(method, path, body, **ids):
         sent = json.loads(json.dumps(body).replace("{file}", ids["file"]))
         answer = getattr(globex.client, method)(path.format(**ids), sent, format="json")
         return answer.status_code, answer.content
 
-    missing = ask(file="file-" + "0" * 32, store="vs_" + "0" * 32)
-    assert missing[0] == 404
-    assert ask(file=file.id, store=store.id) == missing
-    assert sdk.vector_stores.retrieve(store.id).file_counts.completed == 1
+    for route in ROUTES:
+        missing = ask(*route, file="file-" + "0" * 32, store="vs_" + "0" * 32)
+        assert missing[0] == 404, route
+        assert ask(*route, file=file.id, store=store.id) == missing, route
+        assert sdk.vector_stores.retrieve(store.id).file_counts.completed == 1, route
 
 
 def test_a_stranger_cannot_attach_another_tenants_file(sdk, globex):

@@ -61,7 +61,7 @@ def sentences(count: int) -> str:
     return " ".join(f"Sentence number {number} speaks of the harbour and its lights." for number in range(count))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=texts, repeat=st.integers(1, 8), strategy=strategies, mime=st.sampled_from(["text/plain", "text/markdown"]))
 def test_every_chunk_and_passage_is_the_text_at_its_offsets(
     text: str, repeat: int, strategy: ChunkingStrategy, mime: str

@@ -225,7 +225,8 @@ def test_a_scanned_pdf_can_be_read_in_parts() -> None:
 
 def test_an_empty_scanned_page_is_said() -> None:
     written = io.BytesIO()
-    with Image.open(io.BytesIO(read("scan.jpg"))) as page:
+    with Image.open(io.BytesIO(read("scan.jpg"))) as whole:
+        page = whole.crop((0, 0, whole.width, whole.height // 5))
         page.save(written, "TIFF", save_all=True, append_images=[Image.new("L", page.size, 250)])
     document = parse(written.getvalue(), "a.tiff")
     assert document.warnings == ("No text was recognised on page 2.",)

@@ -126,19 +126,19 @@ def test_what_it_reads_is_charged_and_held_before(store, judge):
         assert not Reservation.objects.filter(state="open").exists()
 
 
-@pytest.mark.parametrize(
-    ("status", "answer"),
-    [
-        (500, b"{}"), (200, b"no JSON"), (200, b"[]"), (200, b'{"results": [{"index": 0, "relevance_score": 1}]}'),
-        (200, json.dumps({"results": [{"index": index, "relevance_score": float("nan")} for index in range(3)]}).encode()),
-        (302, b""),
-    ],
-)  # fmt: skip
-def test_a_model_that_fails_is_an_error_that_costs_nothing(store, server, status, answer):
-    server.status, server.answer = status, answer
-    with pytest.raises(RerankerUnavailable) as refused:
-        found(store)
-    assert (refused.value.status, refused.value.code) == (503, "reranker_unavailable")
+#: (status, body)
+FAILURES = [
+    (500, b"{}"), (200, b"no JSON"), (200, b"[]"), (200, b'{"results": [{"index": 0, "relevance_score": 1}]}'),
+    (200, json.dumps({"results": [{"index": index, "relevance_score": float("nan")} for index in range(3)]}).encode()),
+    (302, b""),
+]  # fmt: skip
+
+
+def test_a_model_that_fails_is_an_error_that_costs_nothing(store, server):
+    for server.status, server.answer in FAILURES:
+        with pytest.raises(RerankerUnavailable) as refused:
+            found(store)
+        assert (refused.value.status, refused.value.code) == (503, "reranker_unavailable")
     with tenant_scope():
         assert not UsageRecord.objects.filter(operation="rerank").exists()
         assert not Reservation.objects.filter(state="open").exists()

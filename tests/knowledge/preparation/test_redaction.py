@@ -158,7 +158,7 @@ _WORDS = st.text(alphabet="abc xyz\n", min_size=1, max_size=20)
 _VALUES = st.sampled_from([(entity, value) for entity, value, around in PLANTED if around == "{}"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.tuples(_WORDS, _VALUES), max_size=8), _WORDS)
 def test_what_is_not_personal_stays_where_it_was(parts, end):
     text = "".join(f"{words} | {value} | " for words, (_, value) in parts) + end
