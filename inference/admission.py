@@ -13,6 +13,7 @@ from .catalogue import Terms
 from .metering import count_tokens
 from .prompting import message_bytes, passage_bound, question_of
 from .requests import ChatRequest, EmbeddingsRequest, parse
+from .structured_output import check_response_format
 
 #: An answer shorter than this is no use; a budget that cannot pay for it refuses the call.
 _MIN_USEFUL_TOKENS = 16
@@ -57,6 +58,7 @@ def offer_chat(body: bytes, terms: Terms) -> Offer:
 
 def offer_for(request: ChatRequest, terms: Terms) -> Offer:
     """The offer for a request in the canonical form, however it came; raises like `offer_chat`."""
+    check_response_format(request.response_format)
     prompt_bytes = message_bytes(request)
     choices = request.n or 1
     limit = _output_limit(request, terms)
