@@ -34,6 +34,26 @@ def decrypt(token: str) -> str:
         ) from error
 
 
+def renewed(token: str) -> str | None:
+    """`token` under the newest key, or None where it already is.
+
+    Raises:
+        Undecryptable: no key of the list opens it.
+    """
+    try:
+        Fernet(settings.FIELD_ENCRYPTION_KEYS[0]).decrypt(token.encode())
+    except InvalidToken:
+        return encrypt(decrypt(token))
+    return None
+
+
+def shown(secret: str) -> str:
+    """What may be said of a stored secret: whether there is one and, of a long one, how it ends."""
+    if not secret:
+        return "not set"
+    return f"set, ends …{secret[-4:]}" if len(secret) >= 16 else "set"
+
+
 class EncryptedTextField(models.TextField):
     """A text column whose database value is a Fernet token."""
 
