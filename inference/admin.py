@@ -3,18 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminPasswordWidget
 
 from billing.models import UsageRecord
 from billing.reservations import plain
 from tenants.admin_base import BILLING, KNOWLEDGE, AtriumAdmin, TenantAdmin
 
 from . import catalogue
+from .deployment_form import DeploymentForm
 from .models import Deployment, Generation, Grant, Model
 
 
@@ -112,25 +111,6 @@ class ModelAdmin(AtriumAdmin):
     ordering = ("name",)
 
 
-class DeploymentForm(forms.ModelForm):
-    """Credentials are written, never read back."""
-
-    new_api_key = forms.CharField(
-        label="API key", required=False, strip=True, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
-        help_text="Stored encrypted and never shown. Leave empty to keep the one that is stored.",
-    )  # fmt: skip
-
-    class Meta:
-        model = Deployment
-        fields = ("model", "name", "provider", "base_url", "upstream_model", "weight", "enabled")
-
-    def save(self, commit: bool = True) -> Deployment:
-        """With a new key, where one was typed."""
-        if self.cleaned_data["new_api_key"]:
-            self.instance.api_key = self.cleaned_data["new_api_key"]
-        return super().save(commit)
-
-
 @admin.register(Deployment)
 class DeploymentAdmin(AtriumAdmin):
     """Where the platform's models answer."""
@@ -143,8 +123,12 @@ class DeploymentAdmin(AtriumAdmin):
     list_filter = ("provider", "enabled")
     search_fields = ("name", "model__name", "base_url")
     ordering = ("name",)
-    fields = ("model", "name", "provider", "base_url", "upstream_model", "new_api_key", "weight", "enabled")
+    fields = (
+        "model", "name", "provider", "base_url", "upstream_model", "region",
+        "new_api_key", "new_access_key_id", "new_secret_access_key", "new_session_token", "forget_credentials",
+        "weight", "enabled",
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         """Credentials stay encrypted in the database."""
-        return super().get_queryset(request).defer("api_key")
+        return super().get_queryset(request).defer(*Deployment.CREDENTIALS)

@@ -126,6 +126,9 @@ class DeploymentBase(models.Model):
         LOCAL_EXTRACTIVE = "local-extractive"
         LOCAL_MINILM = "local-minilm"
 
+    #: Kept encrypted, written and never shown.
+    CREDENTIALS = ("api_key", "access_key_id", "secret_access_key", "session_token")
+
     name = models.CharField(max_length=100)
     provider = models.CharField(max_length=32, choices=Provider)
     base_url = models.CharField(
@@ -170,6 +173,15 @@ class DeploymentBase(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """What a provider needs of a row."""
+        if self.provider in (self.Provider.OPENAI_COMPATIBLE, self.Provider.OPENAI_RESPONSES) and not self.base_url:
+            raise ValidationError({"base_url": "Where does the server answer?"})
+        if self.provider == self.Provider.BEDROCK and not self.region:
+            raise ValidationError({"region": "Amazon Bedrock needs a region."})
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ValidationError("An access key has two parts, its ID and its secret.")
+
 
 class Deployment(DeploymentBase):
     """A deployment of the platform: serves every tenant that holds a grant on the model."""
@@ -192,6 +204,14 @@ class TenantDeployment(DeploymentBase, TenantModel):
             TenantOwned(name="inference_tenantdeployment_owned"),
             models.UniqueConstraint(fields=["tenant", "name"], name="inference_tenantdeployment_once"),
         ]
+
+    def clean(self) -> None:
+        """Also: an account of the tenant's own, at Bedrock's own addresses."""
+        super().clean()
+        if self.provider == self.Provider.BEDROCK and not (self.api_key or self.access_key_id):
+            raise ValidationError("Amazon Bedrock needs an access key or an API key.")
+        if self.provider == self.Provider.BEDROCK and self.base_url:
+            raise ValidationError({"base_url": "Amazon Bedrock is reached at its region's own address."})
 
 
 class OwnAccountPrice(PriceBase, TenantModel):

@@ -499,6 +499,7 @@ def test_credentials_are_written_and_never_shown(staff):
         "context_window": "8000",
         "max_output_tokens": "100",
         "owned_by": "x",
+        "strategy": "weighted",
     }
     assert staff.post("/admin/inference/model/add/", model).status_code == 302
     form = {
@@ -510,8 +511,45 @@ def test_credentials_are_written_and_never_shown(staff):
     assert row.api_key == "sk-very-secret"
     url = f"/admin/inference/deployment/{row.id}/change/"
     page = staff.get(url).content.decode()
-    assert "sk-very-secret" not in page and "test deployment" in page
+    assert "sk-very-secret" not in page and "test deployment" in page and "(set)" in page
     assert staff.post(url, {**form, "weight": "2", "new_api_key": ""}).status_code == 302
     row.refresh_from_db()
     assert (row.weight, row.api_key) == (2, "sk-very-secret")
     assert "sk-very-secret" not in staff.get(f"/admin/inference/deployment/{row.id}/history/").content.decode()
+
+
+def test_a_credential_whose_key_is_lost_can_be_entered_anew(staff, settings):
+    keys = settings.FIELD_ENCRYPTION_KEYS
+    settings.FIELD_ENCRYPTION_KEYS = ["bG9zdC1sb3N0LWxvc3QtbG9zdC1sb3N0LWxvc3QtMDE="]
+    model = Model.objects.get(name="local-extractive")
+    form = {"model": str(model.id), "name": "old", "provider": "openai", "base_url": "http://x.example", "weight": "2"}
+    assert staff.post("/admin/inference/deployment/add/", form | {"new_api_key": "lost"}).status_code == 302
+    settings.FIELD_ENCRYPTION_KEYS = keys
+    url = f"/admin/inference/deployment/{Deployment.objects.defer('api_key').get(name='old').id}/change/"
+    assert "no key in FIELD_ENCRYPTION_KEYS opens it" in staff.get(url).content.decode()
+    assert "What is stored cannot be read" in staff.post(url, form).content.decode()
+    assert staff.post(url, form | {"new_api_key": "entered anew"}).status_code == 302
+    assert Deployment.objects.get(name="old").api_key == "entered anew"
+
+
+def test_bedrock_needs_a_region_and_a_whole_key_and_what_is_stored_can_be_replaced_and_forgotten(staff):
+    form = {
+        "model": str(Model.objects.get(name="local-extractive").id), "name": "in Frankfurt", "provider": "bedrock",
+        "upstream_model": "anthropic.claude", "weight": "1", "enabled": "on",
+    }  # fmt: skip
+    key = {"new_access_key_id": "AKIAIOSFODNN7EXAMPLE", "new_secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiEXKEY"}
+    add = "/admin/inference/deployment/add/"
+    assert "needs a region" in staff.post(add, form | key).content.decode()
+    form["region"] = "eu-central-1"
+    assert "two parts" in staff.post(add, form | {"new_access_key_id": "AKIAIOSFODNN7EXAMPLE"}).content.decode()
+    assert staff.post(add, form | key).status_code == 302
+    row = Deployment.objects.get(name="in Frankfurt")
+    assert (row.access_key_id, row.secret_access_key) == tuple(key.values())
+    url = f"/admin/inference/deployment/{row.id}/change/"
+    page = staff.get(url).content.decode()
+    assert "set, ends …MPLE" in page and "set, ends …XKEY" in page and "(not set)" in page
+    assert not any(secret in page for secret in key.values())
+    replaced = {"forget_credentials": "on", "new_api_key": "bedrock-api-key-0123456789"}
+    assert staff.post(url, form | replaced).status_code == 302
+    row.refresh_from_db()
+    assert [getattr(row, name) for name in row.CREDENTIALS] == ["bedrock-api-key-0123456789", "", "", ""]
