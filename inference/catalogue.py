@@ -1,11 +1,13 @@
 """What a tenant may use: grants, and the terms of each (bounds and prices), remembered for a few seconds a process."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from billing.models import Price
@@ -154,14 +156,17 @@ def register_model(
     max_output_tokens: int,
     now: datetime,
     dimensions: int | None = None,
+    region: str = "",
+    credentials: Mapping[str, str] | None = None,
 ) -> Model:
     """Put a model with one platform deployment and its list prices into the catalogue; again: adds a deployment.
 
     Args:
         prices: meter → price per million units.
+        credentials: besides `api_key`, of `DeploymentBase.CREDENTIALS`.
 
     Raises:
-        InvalidRequest: a price is missing or negative.
+        InvalidRequest: a price is missing or negative, or the provider needs something that is not given.
     """
     missing = [str(meter) for meter in chains.METERS[Model.Kind(kind)] if str(meter) not in prices]
     if missing:
@@ -178,16 +183,24 @@ def register_model(
                 "dimensions": dimensions,
             },
         )
-        Deployment.objects.update_or_create(
+        deployment, _ = Deployment.objects.update_or_create(
             model=model,
-            name=f"{name} at {base_url or provider}",
+            name=f"{name} at {base_url or region or provider}"[:100],
             defaults={
                 "provider": provider,
                 "base_url": base_url,
                 "upstream_model": upstream_model or name,
+                "region": region,
+                **dict.fromkeys(DeploymentBase.CREDENTIALS, ""),
+                **(credentials or {}),
                 "api_key": api_key,
             },
         )
+        try:
+            deployment.clean_fields(exclude={"base_url"})  # a service's name without dots is none to its validator
+            deployment.clean()
+        except ValidationError as error:
+            raise InvalidRequest(" ".join(error.messages)) from error
         for meter, amount in prices.items():
             Price.objects.create(model=name, meter=meter, currency=currency, amount=amount, valid_from=now)
     return model

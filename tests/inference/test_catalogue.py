@@ -230,6 +230,30 @@ def test_registering_again_adds_a_deployment_and_takes_the_key_from_standard_inp
 
 
 @on_committed_rows
+def test_a_bedrock_model_is_registered_with_its_region_and_credentials(
+    member_of: Callable[[str], Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = member_of("acme")
+    bedrock = ("--name=up", "--provider=bedrock", "--upstream-model=anthropic.claude", *PRICED)
+    with pytest.raises(CommandError, match="needs a region"):
+        run("register_model", *bedrock)
+    with pytest.raises(CommandError, match=r"eu-central-1"):
+        run("register_model", *bedrock, "--region=evil.example/x")
+    for bad in ("half a key", '{"password": "x"}', '{"api_key": 1}', "[]"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(bad))
+        with pytest.raises(CommandError) as refused:
+            run("register_model", *bedrock, "--region=eu-central-1", "--credentials-stdin")
+        assert bad not in str(refused.value)
+    given = {"access_key_id": "AKID", "secret_access_key": "key"}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(given)))
+    run("register_model", *bedrock, "--region=eu-central-1", "--credentials-stdin")
+    with acting_for(acme.tenant.id):
+        [row] = deployments_of("up")
+    assert (row.provider, row.region, row.upstream_model) == ("bedrock", "eu-central-1", "anthropic.claude")
+    assert {name: getattr(row, name) for name in row.CREDENTIALS} == {**given, "api_key": "", "session_token": ""}
+
+
+@on_committed_rows
 def test_commands_say_in_a_line_why_they_refuse(member_of: Callable[[str], Member]) -> None:
     member_of("acme")
     with pytest.raises(CommandError, match="needs a price for output_tokens"):

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.catalogue import register_model
+from inference.models import DeploymentBase
 from tenants.errors import AtriumError
 
 
@@ -20,18 +21,40 @@ def _price(text: str) -> Decimal:
         raise ValueError(text) from error
 
 
+def _credentials(options: dict[str, Any]) -> dict[str, str]:
+    """From standard input, which no list of processes shows."""
+    if options["api_key_stdin"]:
+        return {"api_key": sys.stdin.readline().strip()}
+    if not options["credentials_stdin"]:
+        return {}
+    try:
+        given = json.loads(sys.stdin.read())
+    except json.JSONDecodeError as error:
+        raise CommandError("The credentials are not JSON.") from error
+    names = DeploymentBase.CREDENTIALS
+    if not isinstance(given, dict) or not all(name in names and isinstance(given[name], str) for name in given):
+        raise CommandError(f"The credentials are a JSON object of strings, of {', '.join(names)}.")
+    return given
+
+
 class Command(BaseCommand):
     """See the module's docstring."""
 
-    help = "Register a model behind an OpenAI-compatible server, with its prices per million tokens."
+    help = "Register a model of an OpenAI-compatible server or of Amazon Bedrock, with its prices per million tokens."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The model, where it answers, and what it costs."""
         parser.add_argument("--name", required=True, help="the catalogue's name; prices are kept under it")
         parser.add_argument("--kind", choices=("chat", "embedding", "rerank"), default="chat")
-        parser.add_argument("--base-url", required=True, help="with /v1 where the server has it")
+        parser.add_argument("--provider", choices=("openai", "openai-responses", "bedrock"), default="openai")
+        parser.add_argument("--base-url", default="", help="with /v1 where the server has it; Bedrock needs none")
+        parser.add_argument("--region", default="", help="of Bedrock, as in eu-central-1")
         parser.add_argument("--upstream-model", default="", help="the server's own name for it; by default the same")
         parser.add_argument("--api-key-stdin", action="store_true", help="read the server's key from standard input")
+        parser.add_argument(
+            "--credentials-stdin", action="store_true",
+            help="read Bedrock's from standard input, as JSON: access_key_id, secret_access_key, session_token or api_key",
+        )  # fmt: skip
         parser.add_argument("--input-price", type=_price, help="per million input tokens")
         parser.add_argument("--output-price", type=_price, help="per million output tokens")
         parser.add_argument(
@@ -54,14 +77,17 @@ class Command(BaseCommand):
             )
             if options[name] is not None
         }
+        credentials = _credentials(options)
         try:
             model = register_model(
                 name=options["name"],
                 kind=options["kind"],
-                provider="openai",
+                provider=options["provider"],
                 base_url=options["base_url"],
                 upstream_model=options["upstream_model"],
-                api_key=sys.stdin.readline().strip() if options["api_key_stdin"] else "",
+                api_key=credentials.pop("api_key", ""),
+                credentials=credentials,
+                region=options["region"],
                 prices=prices,
                 currency=options["currency"],
                 context_window=options["context_window"],
