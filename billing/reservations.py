@@ -105,7 +105,12 @@ def budget_error(error: DatabaseError) -> AtriumError | None:
     cause = error.__cause__
     if getattr(cause, "sqlstate", None) != "AT429":
         return None
-    detail = json.loads(cause.diag.message_detail, parse_float=Decimal, parse_int=Decimal)  # type: ignore[union-attr]
+    return budget_refusal(cause.diag.message_detail)  # type: ignore[union-attr]
+
+
+def budget_refusal(detail_json: str) -> AtriumError:
+    """The refusal that `reserve_spend` states in the detail of its AT429."""
+    detail = json.loads(detail_json, parse_float=Decimal, parse_int=Decimal)
     spent_out = detail["spent"] + detail["needed"] > detail["limit"]
     detail = {name: plain(value) if isinstance(value, Decimal) else value for name, value in detail.items()}
     return BudgetExhausted(detail) if spent_out else BudgetHeld(detail)

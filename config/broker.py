@@ -1,4 +1,4 @@
-"""Celery over Redis, with one client a channel and no acknowledgement where none is due.
+"""Celery over Redis, with one client a channel.
 
 kombu 5.7 makes a new Redis client for every command it sends, which costs more than the command: 15 % of a busy
 worker's time, measured. A client only borrows connections from the channel's pool, so a channel can keep one.
@@ -23,14 +23,6 @@ class Channel(redis.Channel):
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
         """`client`, or the channel's own."""
         yield client or self._kept_client
-
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """kombu's, but for messages of queues that need none, whose acknowledgement it would send all the same."""
-        try:
-            self.qos.get(delivery_tag)
-        except KeyError:
-            return
-        super().basic_ack(delivery_tag, multiple)
 
 
 class Transport(redis.Transport):

@@ -16,9 +16,8 @@ install()
 app = Celery("atrium")
 app.conf.update(settings.CELERY)
 app.conf.task_queues = (
-    # A generation's row has a lease, so its doorbell need not be acknowledged: kombu's bookkeeping of unacknowledged
-    # messages cost half of the worker's time. A bell lost with its worker is rung again by the sweep.
-    Queue("generation", no_ack=True),
+    # No message comes this way: a worker that consumes it runs the engine, which hears bells of its own.
+    Queue("generation"),
     Queue("ingestion"),
     Queue("sources"),
     Queue("maintenance"),
@@ -26,7 +25,6 @@ app.conf.task_queues = (
     Queue("partitions"),
 )
 app.conf.task_routes = {
-    "inference.tasks.generate": {"queue": "generation"},
     "knowledge.tasks.ingest": {"queue": "ingestion"},
     "knowledge.tasks.reembed": {"queue": "ingestion"},
     "knowledge.tasks.fetch": {"queue": "sources"},
@@ -50,4 +48,6 @@ app.conf.beat_schedule = {
     },
     "erase expired contents": {"task": "inference.tasks.erase_expired_contents", "schedule": 3600.0},
 }
+# By name: it is imported when the worker starts, with the models.
+app.steps["worker"].add("inference.engine.celery_step:GenerationEngine")
 app.autodiscover_tasks(["billing", "knowledge", "inference"])

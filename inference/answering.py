@@ -2,13 +2,17 @@
 
     load → retrieve passages → build prompt → call provider (retry, fall back) → stream tokens → settle
 
-No transaction is open while a provider is called. Whatever happens, the call is settled once: what was produced is
+Each call is a task on the worker's event loop; what blocks (search, local models) runs in threads. No transaction is
+open while a provider is called. Whatever happens, the call is settled once: what was produced is
 metered, the rest of the hold released, and the client gets an answer or an error in the right shape.
 """
 
+import asyncio
 import random
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -22,17 +26,19 @@ from tenants import work
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.ids import parse_public_id, public_id
 
-from . import generations, prompting, routing
+from . import prompting, routing
 from .catalogue import UnknownModel
 from .embedding import embeddings_json
-from .generations import Call, Outcome
+from .engine.desk import Desk
+from .engine.live_calls import LiveCall
+from .generations import Call, Outcome, Settlement, WorkerLost
 from .grounded_output import GroundedOutput
 from .metering import CallMeter, estimate
 from .outbound import Allowed
-from .providers.base import Cancelled, ProviderError, TextProvider
-from .relay import Outbox, Sender
+from .providers.base import Cancelled, Prompt, ProviderError, TextProvider
+from .relay import Outbox
 from .requests import ChatRequest, EmbeddingsRequest, FileSearch
-from .running import RunningCall
+from .threads import in_thread
 from .transcript import Transcript
 
 log = structlog.get_logger("atrium.generation")
@@ -73,22 +79,30 @@ class Ending:
         return cls(Outcome("failed", error=body), "error", orjson.dumps(body), error.status, error.headers)
 
 
-def execute(call: Call, live: RunningCall, sender: Sender) -> None:
-    """Run a claimed generation to its end. Nothing is raised for what a provider or a client did."""
+async def execute(call: Call, live: LiveCall, desk: Desk) -> None:
+    """Run a claimed generation to its end. Nothing is raised for what a provider or a client did.
+
+    Raises:
+        psycopg.Error: it could not be settled; the sweep will, when its lease has run out.
+    """
     started = time.perf_counter()
     meter = CallMeter(call)
-    outbox = Outbox(sender, call.inbox, call.id)
+    outbox = Outbox(desk.sender, call.inbox, call.id)
     attempts: list[dict[str, Any]] = []
-    ending = _run(call, live, outbox, meter, attempts)
+    ending = await _ending(call, live, outbox, meter, attempts)
     ending.outcome.lines, ending.outcome.attempts = meter.lines, attempts
     claim = work.Claim(call.tenant_id, call.id, call.attempt)
-    cost = generations.settle(claim, ending.outcome, retention_days=call.admitted.retention_days)
+    cost = await desk.settle(Settlement(claim, call.key_id, ending.outcome, call.admitted.retention_days))
     if cost is None:
         log.warning("lease was lost; nothing written", generation_id=str(call.id))
         return
     _tell(call, ending, meter, outbox)
+    _note(call, ending, meter, cost, seconds=time.perf_counter() - started)
+
+
+def _note(call: Call, ending: Ending, meter: CallMeter, cost: Decimal, *, seconds: float) -> None:
+    """Into the log, and the alert of a platform that pays for what an upstream used above the hold."""
     if meter.full_cost() > call.hold:
-        # The alert of design decision 4: an upstream used more than it was allowed; the platform bears the rest.
         log.error("usage above the hold", generation_id=str(call.id), model=call.model, hold=str(call.hold))
     error = ending.outcome.error
     log.info(
@@ -100,19 +114,19 @@ def execute(call: Call, live: RunningCall, sender: Sender) -> None:
         code=error["error"]["code"] if error else None,
         tokens=meter.tokens,
         cost=str(cost),
-        ms=round((time.perf_counter() - started) * 1000, 1),
+        ms=round(seconds * 1000, 1),
     )
 
 
-def _run(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]) -> Ending:
+async def _ending(
+    call: Call, live: LiveCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]
+) -> Ending:
     try:
         if call.kind == "embeddings":
-            return _answer_embeddings(call, meter)
-        return _answer_chat(call, live, outbox, meter, attempts)
+            return await live.run(_answer_embeddings(call, meter))
+        return await live.run(_answer_chat(call, outbox, meter, attempts))
     except Cancelled:
-        if live.reason == "deadline":
-            return Ending.failed(DeadlinePassed("The call took too long and was broken off."))
-        return Ending(Outcome("cancelled"), "end", b"")
+        return _broken_off(live.reason)
     except ProviderError as error:
         return Ending.failed(UpstreamFailed(error))
     except AtriumError as error:
@@ -120,6 +134,14 @@ def _run(call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter, attemp
     except Exception:
         log.exception("generation failed", generation_id=str(call.id))
         return Ending.failed(AtriumError("The server had an error while processing your request."))
+
+
+def _broken_off(reason: str | None) -> Ending:
+    if reason == "deadline":
+        return Ending.failed(DeadlinePassed("The call took too long and was broken off."))
+    if reason == "shutdown":
+        return Ending.failed(WorkerLost("The worker running this call was stopped. Try again."))
+    return Ending(Outcome("cancelled"), "end", b"")
 
 
 def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
@@ -130,12 +152,12 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))
 
 
-def _answer_chat(
-    call: Call, live: RunningCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]
-) -> Ending:
-    request = ChatRequest.model_validate(call.request)
-    file_search = request.file_search()
-    passages = _retrieve(call, file_search, prompting.question_of(request), meter) if file_search else None
+async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]) -> Ending:
+    request = ChatRequest.model_validate_json(call.request)
+    file_search = request.file_search() if request.tools else None
+    passages = (
+        await in_thread(_retrieve, call, file_search, prompting.question_of(request), meter) if file_search else None
+    )
     prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call, request), passages=passages)
     transcript = Transcript(
         id=public_id("chatcmpl-", call.id),
@@ -146,7 +168,7 @@ def _answer_chat(
         outgoing=_outgoing(request, shown) if file_search else None,
     )
     try:
-        _call_provider(call, live, prompt, transcript, outbox if request.stream else None, attempts)
+        await _call_provider(call, prompt, transcript, outbox if request.stream else None, attempts)
     finally:
         # Also when it broke off in the middle: what was produced is metered.
         if transcript.started:
@@ -166,25 +188,18 @@ def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
     return GroundedOutput(allowed=Allowed.within(texts), tools=request.function_names())
 
 
-def _call_provider(
-    call: Call,
-    live: RunningCall,
-    prompt: Any,
-    transcript: Transcript,
-    outbox: Outbox | None,
-    attempts: list[dict[str, Any]],
+async def _call_provider(
+    call: Call, prompt: Prompt, transcript: Transcript, outbox: Outbox | None, attempts: list[dict[str, Any]]
 ) -> None:
     """Ask deployment after deployment while that is safe: nothing was produced, and the failure may pass."""
     failure: ProviderError | None = None
-    for deployment in routing.candidates(call.model):
+    for deployment in await routing.candidates(call.model):
         if failure is not None:
-            live.pause(min(failure.retry_after or 0.1, 2.0) * random.uniform(1.0, 1.5))
-            if live.requested:
-                raise Cancelled
+            await asyncio.sleep(min(failure.retry_after or 0.1, 2.0) * random.uniform(1.0, 1.5))
         started = time.perf_counter()
         error_code = None
         try:
-            _ask(routing.provider_of(deployment), live, prompt, transcript, outbox)
+            await _ask(routing.provider_of(deployment), prompt, transcript, outbox)
             return
         except ProviderError as error:
             error_code = error.code
@@ -194,17 +209,18 @@ def _call_provider(
         finally:
             ms = round((time.perf_counter() - started) * 1000, 1)
             attempts.append({"deployment": deployment.name, "ms": ms, "error": error_code})
-    assert failure is not None  # candidates() yields at least one, and each returned, raised or failed
+    assert failure is not None  # candidates() gives at least one, and each returned, raised or failed
     raise failure
 
 
-def _ask(provider: TextProvider, live: RunningCall, prompt: Any, transcript: Transcript, outbox: Outbox | None) -> None:
+async def _ask(provider: TextProvider, prompt: Prompt, transcript: Transcript, outbox: Outbox | None) -> None:
     if outbox is None:
-        transcript.take_whole(provider.complete(prompt, live))
+        transcript.take_whole(await provider.complete(prompt))
         return
-    for chunk in provider.stream(prompt, live):
-        if events := transcript.take(chunk):
-            outbox.chunk(events)
+    async with aclosing(provider.stream(prompt)) as chunks:
+        async for chunk in chunks:
+            if events := transcript.take(chunk):
+                outbox.chunk(events)
 
 
 def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -> list[Passage]:
@@ -250,9 +266,9 @@ def _output_cap(call: Call, request: ChatRequest) -> int:
     return limit if price == 0 else max(1, min(limit, int((call.hold - call.admitted.prompt_hold) / price)))
 
 
-def _answer_embeddings(call: Call, meter: CallMeter) -> Ending:
-    request = EmbeddingsRequest.model_validate(call.request)
-    body, tokens = embeddings_json(request, model=call.model, alias=call.alias)
+async def _answer_embeddings(call: Call, meter: CallMeter) -> Ending:
+    request = EmbeddingsRequest.model_validate_json(call.request)
+    body, tokens = await in_thread(embeddings_json, request, model=call.model, alias=call.alias)
     meter.embedding(call.model, tokens)
     # Vectors are cheap to make again and large: they are answered, not kept.
     return Ending(Outcome("completed"), "answer", orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))

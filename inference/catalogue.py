@@ -95,9 +95,9 @@ _deployments: dict[tuple[UUID, str], tuple[list[DeploymentBase], float]] = {}
 def deployments_of(model: str) -> list[DeploymentBase]:
     """Where `model` answers for the current tenant: its own accounts if it has any, else the platform's."""
     tenant_id = current_tenant()
-    found = _deployments.get((tenant_id, model))
-    if found and found[1] > time.monotonic():
-        return found[0]
+    known = remembered_deployments(tenant_id, model)
+    if known is not None:
+        return known
     with tenant_scope():
         own = TenantDeployment.objects.filter(model__name=model, enabled=True).select_related("model")
         rows: list[DeploymentBase] = list(own) or list(

@@ -14,11 +14,11 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import connections
 
 from billing.limits import Level, Rates
 from billing.pricing import Quote
-from billing.reservations import UsageLine, budget_error, lines_json, prices_json
+from billing.reservations import UsageLine, budget_refusal, lines_json, prices_json
 from tenants import work
 from tenants.errors import AtriumError
 from tenants.idempotency import KeyReused, StillInFlight
@@ -27,6 +27,8 @@ from tenants.scope import acting_for, tenant_scope
 
 from .models import Generation
 
+#: More calls than any tenant has running.
+ANY_NUMBER = 1_000_000
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -106,7 +108,7 @@ class Call:
     key_id: UUID
     alias: str
     model: str
-    request: dict[str, Any]
+    request: str
     admitted: Admitted
     inbox: str
     hold: Decimal
@@ -130,61 +132,92 @@ class Outcome:
     attempts: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _execute(query: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
-    """One statement, autocommitted, and the connection back to the pool."""
+def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """One statement of a thread, autocommitted, and the connection back to the pool."""
     connection = connections["default"]
     try:
         with connection.cursor() as cursor:
             cursor.execute(query, parameters)
-            return cursor.fetchone()
+            return list(cursor.fetchall())
     finally:
         if not connection.in_atomic_block:
             connection.close()
 
 
-def admit(
-    *,
-    tenant_id: UUID,
-    generation_id: UUID,
-    key_id: UUID,
-    kind: str,
-    alias: str,
-    model: str,
-    request: bytes,
-    admitted: Admitted,
-    inbox: str,
-    weight: int,
-    hold_min: Decimal,
-    hold: Decimal,
-    currency: str,
-    quote: Quote,
-    idempotency_key: str | None = None,
-    fingerprint: str | None = None,
-) -> Decimal:
+@dataclass(frozen=True)
+class Admission:
+    """A call to be admitted: its row, its place in the queue, and its hold. Money in the tenant's currency."""
+
+    tenant_id: UUID
+    generation_id: UUID
+    key_id: UUID
+    kind: str
+    alias: str
+    model: str
+    request: bytes
+    admitted: Admitted
+    inbox: str
+    weight: int
+    hold_min: Decimal
+    hold: Decimal
+    currency: str
+    quote: Quote
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+
+    def as_json(self, number: int) -> dict[str, Any]:
+        """As `admit_generations` reads it."""
+        return {
+            "n": number,
+            "tenant": self.tenant_id,
+            "id": self.generation_id,
+            "key": self.key_id,
+            "kind": self.kind,
+            "alias": self.alias,
+            "model": self.model,
+            "request": orjson.Fragment(self.request),
+            "terms": self.admitted.as_json(),
+            "inbox": self.inbox,
+            "weight": self.weight,
+            "end_user": self.admitted.end_user,
+            "hold_min": str(self.hold_min),
+            "hold": str(self.hold),
+            "currency": self.currency,
+            "prices": orjson.Fragment(prices_json(self.quote)),
+            "lease": f"{settings.GENERATION_DEADLINE_SECONDS * 2} seconds",
+            "idempotency_key": self.idempotency_key,
+            "fingerprint": self.fingerprint,
+        }
+
+
+ADMIT = "SELECT n, hold, refusal, detail FROM admit_generations(%s::jsonb)"
+
+
+def admissions_json(admissions: Sequence[Admission]) -> str:
+    """The parameter of `ADMIT`."""
+    return orjson.dumps([one.as_json(number) for number, one in enumerate(admissions)]).decode()
+
+
+def admission_results(rows: Sequence[tuple[Any, ...]]) -> list[Decimal | Exception]:
+    """What `ADMIT` answered, in the order of the admissions: the hold, or why there is none."""
+    return [hold if refusal is None else _refusal(refusal, detail) for _, hold, refusal, detail in sorted(rows)]
+
+
+def _refusal(code: str, detail: str) -> Exception:
+    return Replay() if code == "AT409" else budget_refusal(detail)
+
+
+def admit(admission: Admission) -> Decimal:
     """Write the generation, queue it and hold its worst case; returns the hold.
 
     Raises:
         BudgetExhausted, BudgetHeld: a budget does not cover `hold_min`.
         Replay: the idempotency key was used before.
     """
-    lease = timedelta(seconds=settings.GENERATION_DEADLINE_SECONDS * 2)
-    parameters = [
-        tenant_id, generation_id, key_id, kind, alias, model, request.decode(), orjson.dumps(admitted.as_json()).decode(),
-        inbox, weight, admitted.end_user, hold_min, hold, currency, prices_json(quote), lease, idempotency_key, fingerprint,
-    ]  # fmt: skip
-    try:
-        row = _execute(f"SELECT admit_generation({', '.join(['%s'] * len(parameters))})", parameters)
-    except DatabaseError as error:
-        refusal = budget_error(error) or _idempotency_error(error)
-        if refusal is None:
-            raise
-        raise refusal from error
-    assert row is not None
-    return row[0]
-
-
-def _idempotency_error(error: DatabaseError) -> Exception | None:
-    return Replay() if getattr(error.__cause__, "sqlstate", None) == "AT409" else None
+    [result] = admission_results(_rows(ADMIT, [admissions_json([admission])]))
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def replay(*, tenant_id: UUID, key_id: UUID, idempotency_key: str, fingerprint: str) -> dict[str, Any]:
@@ -209,17 +242,32 @@ def replay(*, tenant_id: UUID, key_id: UUID, idempotency_key: str, fingerprint: 
     return generation.answer
 
 
-def claim_next(*, worker: str) -> Call | None:
-    """Claim the next generation by fairness between tenants and load it; None when nothing waits."""
-    row = _execute("SELECT * FROM next_generation(%s, %s)", [worker, timedelta(seconds=settings.WORK_LEASE_SECONDS)])
-    if row is None:
-        return None
+CLAIM = "SELECT * FROM next_generations(%s, %s, %s, %s)"
+
+
+def claim_parameters(*, worker: str, most: int, most_running: int) -> list[Any]:
+    """The parameters of `CLAIM`.
+
+    Args:
+        most: how many calls at most.
+        most_running: a tenant that has so many running for its weight gets no more now.
+    """
+    return [worker, timedelta(seconds=settings.WORK_LEASE_SECONDS), most, most_running]
+
+
+def claimed(row: tuple[Any, ...]) -> Call:
+    """A row of `CLAIM`."""
     tenant_id, ident, attempt, kind, key_id, alias, model, request, terms, inbox, hold, prices, created_at = row
     admitted = Admitted.from_json(_decoded(terms))
     return Call(
-        tenant_id, ident, attempt, kind, key_id, alias, model, _decoded(request), admitted, inbox, hold, _decoded(prices),
-        created_at,
+        tenant_id, ident, attempt, kind, key_id, alias, model, request, admitted, inbox, hold, _decoded(prices), created_at
     )  # fmt: skip
+
+
+def claim_next(*, worker: str) -> Call | None:
+    """Claim the next generation by fairness between tenants and load it; None when nothing waits."""
+    rows = _rows(CLAIM, claim_parameters(worker=worker, most=1, most_running=ANY_NUMBER))
+    return claimed(rows[0]) if rows else None
 
 
 def _decoded(value: Any) -> Any:
@@ -227,29 +275,63 @@ def _decoded(value: Any) -> Any:
     return orjson.loads(value) if isinstance(value, str | bytes) else value
 
 
-def settle(claim: work.Claim, outcome: Outcome, *, retention_days: int) -> Decimal | None:
+@dataclass(frozen=True)
+class Settlement:
+    """A claimed call that has ended, to be settled."""
+
+    claim: work.Claim
+    key_id: UUID
+    outcome: Outcome
+    retention_days: int
+
+    def as_json(self, number: int) -> dict[str, Any]:
+        """As `settle_generations` reads it."""
+        outcome = self.outcome
+        reservation = "unknown" if outcome.state == "unknown" else ("settled" if outcome.lines else "released")
+        return {
+            "n": number,
+            "tenant": self.claim.tenant_id,
+            "id": self.claim.id,
+            "key": self.key_id,
+            "attempt": self.claim.attempt,
+            "state": "failed" if outcome.state == "unknown" else outcome.state,
+            "reservation_state": reservation,
+            "answer": outcome.answer,
+            "error": outcome.error,
+            "attempts": outcome.attempts,
+            "lines": orjson.Fragment(lines_json(outcome.lines)),
+            "retention_days": self.retention_days,
+        }
+
+
+SETTLE = "SELECT n, cost FROM settle_generations(%s::jsonb)"
+
+
+def settlements_json(settlements: Sequence[Settlement]) -> str:
+    """The parameter of `SETTLE`."""
+    return _json([one.as_json(number) for number, one in enumerate(settlements)])
+
+
+def costs(rows: Sequence[tuple[Any, ...]]) -> list[Decimal | None]:
+    """What `SETTLE` answered, in the order of the settlements: the cost; None where the lease was lost."""
+    return [cost for _, cost in sorted(rows)]
+
+
+def settle(settlement: Settlement) -> Decimal | None:
     """End a claimed generation: state, answer, ledger, budgets. Returns the cost; None where the lease was lost."""
-    reservation = "unknown" if outcome.state == "unknown" else ("settled" if outcome.lines else "released")
-    row = _execute(
-        "SELECT settle_generation(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            claim.tenant_id, claim.id, claim.attempt,
-            "failed" if outcome.state == "unknown" else outcome.state, reservation,
-            _json(outcome.answer), _json(outcome.error), _json(outcome.attempts), lines_json(outcome.lines), retention_days,
-        ],
-    )  # fmt: skip
-    return row[0] if row else None
+    [cost] = costs(_rows(SETTLE, [settlements_json([settlement])]))
+    return cost
 
 
-def _json(value: Any) -> str | None:
+def _json(value: Any) -> str:
     """Without NUL, which Postgres cannot hold; a backslash before `u0000` that is itself escaped is text."""
-    return None if value is None else _NUL.sub(r"\1", orjson.dumps(value).decode())
+    text = orjson.dumps(value).decode()
+    return _NUL.sub(r"\1", text) if "\\u0000" in text else text
 
 
 def withdraw(*, tenant_id: UUID, generation_id: UUID) -> bool:
     """The client left: leave the queue unless a worker has claimed the call; False where one has."""
-    row = _execute("SELECT withdraw_generation(%s, %s)", [tenant_id, generation_id])
-    return bool(row and row[0])
+    return bool(_rows("SELECT withdraw_generation(%s, %s)", [tenant_id, generation_id])[0][0])
 
 
 def ended(*, tenant_id: UUID, generation_id: UUID) -> dict[str, Any] | None:
@@ -277,13 +359,14 @@ def settle_lost() -> list[Lost]:
     lost = []
     for claim in work.expired(work.GENERATION):
         with acting_for(claim.tenant_id), tenant_scope():
-            row = Generation.objects.filter(id=claim.id).values("inbox", "terms").first()
+            row = Generation.objects.filter(id=claim.id).values("inbox", "terms", "key_id").first()
         if row is None:
             work_gone(claim)
             continue
         admitted = Admitted.from_json(row["terms"])
         error = WorkerLost("The worker running this call was lost. Try again.").body()
-        cost = settle(claim, Outcome(state="unknown", error=error), retention_days=admitted.retention_days)
+        outcome = Outcome(state="unknown", error=error)
+        cost = settle(Settlement(claim, row["key_id"], outcome, admitted.retention_days))
         if cost is not None:
             lost.append(Lost(claim.id, row["inbox"], error, admitted, claim.tenant_id))
     return lost

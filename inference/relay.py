@@ -11,10 +11,9 @@ is in `s` and headers in `h`.
 
 import asyncio
 import os
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -96,56 +95,85 @@ class Inbox:
             queue.put_nowait(Entry(fields[b"k"].decode(), fields[b"d"], int(fields.get(b"s", 200)), headers))
 
 
+@dataclass(slots=True)
+class _Pending:
+    """What one call has to say since the last round trip: parts of its stream, then perhaps its last entry."""
+
+    inbox: str
+    tag: bytes
+    parts: list[bytes]
+    last: dict[str, Any] | None = None
+    command: tuple[Any, ...] = ()
+
+
 class Sender:
-    """A worker process's sending thread: chunks of all its streams that arrive together travel in one round trip.
+    """A worker's way to the web tier: what all its calls say at one time travels in one round trip.
 
     A chunk that comes after a pause is sent at once; under load a batch collects for as long as the one before it
-    travels, and for `_GATHER_SECONDS` at least.
+    travels, and for `_GATHER_SECONDS` at least. On one event loop; `close` sends what is left.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-        self._pending: dict[Outbox, list[bytes]] = {}
-        self._lock = threading.Lock()
-        self._travelling = threading.Lock()
-        self._arrived = threading.Event()
-        threading.Thread(target=self._send_forever, daemon=True, name="relay").start()
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+        self._pending: dict[bytes, _Pending] = {}
+        self._task: asyncio.Task[None] | None = None
 
-    def put(self, outbox: "Outbox", data: bytes) -> None:
-        """Send `data` soon."""
-        with self._lock:
-            self._pending.setdefault(outbox, []).append(data)
-        self._arrived.set()
+    def pending(self, inbox: str, tag: bytes) -> _Pending:
+        """What `tag` has to say, to be added to; it is sent soon."""
+        found = self._pending.get(tag)
+        if found is None:
+            found = self._pending[tag] = _Pending(inbox, tag, [])
+        if self._task is None:
+            self._task = asyncio.create_task(self._send_pending())
+        return found
 
-    @contextmanager
-    def take_back(self, outbox: "Outbox") -> Iterator[bytes]:
-        """What was not sent yet of one stream; nothing of it is on its way while the context is open."""
-        with self._travelling:
-            with self._lock:
-                rest = self._pending.pop(outbox, [])
-            yield b"".join(rest)
+    async def close(self) -> None:
+        """Return when everything is sent."""
+        while self._task is not None:
+            await self._task
 
-    def _send_forever(self) -> None:
-        pause = threading.Event()
-        while True:
-            self._arrived.wait()
-            self._arrived.clear()
-            with self._travelling:
-                with self._lock:
-                    batch, self._pending = self._pending, {}
-                if batch:
-                    self._send(batch)
-            pause.wait(_GATHER_SECONDS)
-
-    def _send(self, batch: "dict[Outbox, list[bytes]]") -> None:
+    async def _send_pending(self) -> None:
         try:
-            with self.client.pipeline(transaction=False) as pipe:
-                for outbox, parts in batch.items():
-                    outbox.add(pipe, {"k": "chunk", "d": b"".join(parts)})
-                pipe.execute()
+            while self._pending:
+                batch, self._pending = self._pending, {}
+                await self._send(list(batch.values()))
+                if self._pending:
+                    await asyncio.sleep(_GATHER_SECONDS)
+        finally:
+            self._task = None
+
+    async def _send(self, batch: list[_Pending]) -> None:
+        try:
+            async with self._client.pipeline(transaction=False) as pipe:
+                for pending in batch:
+                    _add(pipe, pending)
+                await pipe.execute()
         except RedisError:
-            # The clients get what follows; the row keeps the whole answer.
-            log.exception("chunks could not be relayed")
+            # The clients get what follows, or learn from the row, which keeps the whole answer.
+            log.exception("entries could not be relayed", calls=len(batch))
+
+
+def _add(pipe: Any, pending: _Pending) -> None:
+    rest = b"".join(pending.parts)
+    last = pending.last
+    if last is not None and last["k"] == "end":
+        last = {**last, "d": rest + last["d"]}
+    elif rest:
+        _append(pipe, pending.inbox, pending.tag, {"k": "chunk", "d": rest})
+    if last is not None:
+        _append(pipe, pending.inbox, pending.tag, last)
+    if pending.command:
+        pipe.execute_command("EVAL", *pending.command)
+
+
+def _append(pipe: Any, inbox: str, tag: bytes, fields: dict[str, Any]) -> None:
+    if inbox:  # nobody waits for a call that was made in the background
+        pipe.xadd(inbox, {"g": tag, **fields}, maxlen=_INBOX_LENGTH, approximate=True)
+
+
+def _last_fields(kind: str, data: bytes, status: int, headers: dict[str, str] | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"k": kind, "d": data, "s": status}
+    return {**fields, "h": orjson.dumps(headers)} if headers else fields
 
 
 class Outbox:
@@ -155,12 +183,11 @@ class Outbox:
         self._sender = sender
         self._inbox = inbox
         self._tag = generation_id.bytes
-        self._streamed = False
 
     def chunk(self, data: bytes) -> None:
         """Pass server-sent events on."""
-        self._streamed = True
-        self._sender.put(self, data)
+        if self._inbox:
+            self._sender.pending(self._inbox, self._tag).parts.append(data)
 
     def last(
         self,
@@ -172,20 +199,20 @@ class Outbox:
         command: tuple[Any, ...] = (),
     ) -> None:
         """The last entry (`end`, `answer` or `error`), and an EVAL to send along in the same round trip."""
-        fields: dict[str, Any] = {"k": kind, "d": data, "s": status}
-        if headers:
-            fields["h"] = orjson.dumps(headers)
-        with self._sender.take_back(self) if self._streamed else nullcontext(b"") as rest:
-            with self._sender.client.pipeline(transaction=False) as pipe:
-                if rest and kind == "end":
-                    fields["d"] = rest + data
-                elif rest:
-                    self.add(pipe, {"k": "chunk", "d": rest})
-                self.add(pipe, fields)
-                if command:
-                    pipe.eval(*command)
-                pipe.execute()
+        pending = self._sender.pending(self._inbox, self._tag)
+        pending.last = _last_fields(kind, data, status, headers)
+        pending.command = command
 
-    def add(self, pipe: Any, fields: dict[str, Any]) -> None:
-        """Append an entry to the inbox, by `pipe`."""
-        pipe.xadd(self._inbox, {"g": self._tag, **fields}, maxlen=_INBOX_LENGTH, approximate=True)
+
+def tell(
+    client: redis.Redis, inbox: str, generation_id: UUID, *, error: bytes, status: int, command: tuple[Any, ...] = ()
+) -> None:
+    """From a thread: the last entry of a call whose worker is gone, and an EVAL in the same round trip.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    with client.pipeline(transaction=False) as pipe:
+        last = _last_fields("error", error, status, None)
+        _add(pipe, _Pending(inbox, generation_id.bytes, [], last, command))
+        pipe.execute()

@@ -6,7 +6,6 @@ A model may obey a query all the same; what it writes is then used as a query or
 
 import secrets
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -17,12 +16,13 @@ from django.conf import settings
 from knowledge.ports import Written
 from tenants.scope import tenant_scope
 
-from .catalogue import NoDeployment
+from .catalogue import NoDeployment, deployments_of
 from .metering import estimate
 from .models import DeploymentBase, Grant, Model
 from .providers.base import Cancelled, Completion, Prompt, ProviderError, Usage
-from .routing import candidates, provider_of
-from .running import RunningCall
+from .providers.openai_compatible import OpenAICompatible
+from .providers.threaded_call import ThreadedCall
+from .routing import in_order
 
 log = structlog.get_logger("atrium.search")
 
@@ -55,7 +55,9 @@ class ChatWriter:
 
     def __init__(self, model: str, deployment: DeploymentBase, max_output_tokens: int) -> None:
         self.model = model
-        self._provider = provider_of(deployment)
+        self._provider = OpenAICompatible(
+            base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key
+        )
         self._most_output = min(_MAX_OUTPUT_TOKENS, max_output_tokens)
 
     def most_tokens(self, queries: Sequence[str]) -> tuple[int, int]:
@@ -64,8 +66,8 @@ class ChatWriter:
 
     def rewrite(self, queries: Sequence[str]) -> list[Written]:
         """What the model wrote for each, in `SEARCH_PROVIDER_SECONDS` for all; they are asked side by side."""
-        call = RunningCall(time.monotonic() + settings.SEARCH_PROVIDER_SECONDS)
-        timer = threading.Timer(settings.SEARCH_PROVIDER_SECONDS, call.stop, ["deadline"])
+        call = ThreadedCall()
+        timer = threading.Timer(settings.SEARCH_PROVIDER_SECONDS, call.stop)
         timer.daemon = True
         timer.start()
         try:
@@ -75,7 +77,7 @@ class ChatWriter:
         finally:
             timer.cancel()
 
-    def _write(self, call: RunningCall, query: str) -> Written:
+    def _write(self, call: ThreadedCall, query: str) -> Written:
         prompt = _prompt(query, self._most_output)
         try:
             if call.requested:  # all threads were waiting for other searches
@@ -131,7 +133,7 @@ def default_writer() -> ChatWriter | None:
         return None
     model = granted.model
     try:
-        deployment = next(candidates(model.name))
+        deployment = in_order(model.name, deployments_of(model.name))[0]
     except NoDeployment:
         log.warning("queries are not rewritten: nothing serves the model", model=model.name)
         return None

@@ -1,6 +1,6 @@
 """What a provider of text is: it completes a prompt, whole or as a stream, and says how it failed."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,7 +70,7 @@ class ProviderError(Exception):
 
 
 class Cancelled(Exception):
-    """The client went away; the call was broken off."""
+    """The call was broken off: its client went away, or its time was up."""
 
 
 class Connection(Protocol):
@@ -81,7 +81,7 @@ class Connection(Protocol):
 
 
 class Cancellation(Protocol):
-    """Lets a provider hear that its call is no longer wanted."""
+    """Lets a provider that is called in a thread hear that its call is no longer wanted."""
 
     @property
     def requested(self) -> bool:
@@ -92,15 +92,14 @@ class Cancellation(Protocol):
 
 
 class TextProvider(Protocol):
-    """One deployment of a chat model."""
+    """One deployment of a chat model. Its calls run on an event loop and are broken off by cancelling their task."""
 
-    def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
+    async def complete(self, prompt: Prompt) -> Completion:
         """The whole answer.
 
         Raises:
             ProviderError: it failed.
-            Cancelled: it was broken off.
         """
 
-    def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[Chunk]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """The answer as it is made; raises like `complete`, also in the middle."""

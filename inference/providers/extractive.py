@@ -5,13 +5,14 @@ the sentence holds. A question that no sentence supports is answered so. It does
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import Cancellation, Cancelled, Chunk, Completion, Prompt, Usage
+from ..threads import in_thread
+from .base import Chunk, Completion, Prompt, Usage
 from .sentences import sentences
 
 if TYPE_CHECKING:
@@ -104,18 +105,16 @@ class LocalExtractive:
         self._embed = embed
         self._count_tokens = count_tokens
 
-    def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
+    async def complete(self, prompt: Prompt) -> Completion:
         """The whole answer; it cannot fail upstream, for there is none."""
-        text, finish, usage = self._answer(prompt)
+        text, finish, usage = await in_thread(self._answer, prompt)
         message = {"role": "assistant", "content": text}
         return Completion([{"index": 0, "message": message, "finish_reason": finish}], usage)
 
-    def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[Chunk]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """The same answer, word by word."""
-        text, finish, usage = self._answer(prompt)
+        text, finish, usage = await in_thread(self._answer, prompt)
         for part in re.findall(r"\S+\s*", text):
-            if cancellation.requested:
-                raise Cancelled
             yield Chunk([[{"index": 0, "delta": {"content": part}, "finish_reason": None}]])
         yield Chunk([[{"index": 0, "delta": {}, "finish_reason": finish}]], usage)
 

@@ -1,36 +1,43 @@
 """Which deployment answers: by weight, the next one where trying again is safe."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from ..catalogue import NoDeployment, deployments_of
+from tenants.scope import current_tenant
+
+from ..catalogue import NoDeployment, deployments_of, remembered_deployments
 from ..embedding import local_minilm
 from ..metering import count_tokens
 from ..models import DeploymentBase
 from ..providers.base import TextProvider
 from ..providers.extractive import LocalExtractive
-from ..providers.openai_compatible import OpenAICompatible
+from ..providers.openai_chat import OpenAIChat
+from ..threads import in_thread
 
 MAX_ATTEMPTS = 3
 
 
-def candidates(model: str) -> Iterator[DeploymentBase]:
+async def candidates(model: str) -> list[DeploymentBase]:
     """Deployments of `model` for the current tenant, in the order to try them; a lone one is tried again.
 
     Raises:
         NoDeployment: there is none.
     """
-    rows = list(deployments_of(model))
-    if not rows:
+    known = remembered_deployments(current_tenant(), model)
+    return in_order(model, known if known is not None else await in_thread(deployments_of, model))
+
+
+def in_order(model: str, deployments: Sequence[DeploymentBase]) -> list[DeploymentBase]:
+    """The same, of `deployments`."""
+    if not deployments:
         raise NoDeployment(model)
     # Weighted order without replacement (Efraimidis and Spirakis, 2006).
-    rows.sort(key=lambda row: random.random() ** (1 / row.weight), reverse=True)
-    for attempt in range(MAX_ATTEMPTS):
-        yield rows[attempt % len(rows)]
+    rows = sorted(deployments, key=lambda row: random.random() ** (1 / row.weight), reverse=True)
+    return [rows[attempt % len(rows)] for attempt in range(MAX_ATTEMPTS)]
 
 
 def provider_of(deployment: DeploymentBase) -> TextProvider:
     """The client for a chat deployment."""
     if deployment.provider == DeploymentBase.Provider.LOCAL_EXTRACTIVE:
         return LocalExtractive(embed=local_minilm().embed, count_tokens=count_tokens)
-    return OpenAICompatible(base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key)
+    return OpenAIChat(base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key)

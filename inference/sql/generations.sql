@@ -1,5 +1,7 @@
--- A generation's life, each step one function call, one round trip, one transaction.
--- The app role calls them outside any scope: they open the tenant's scope themselves, transaction-locally, and end it.
+-- A generation's life: admitted, claimed, settled, many calls in one round trip and one transaction.
+-- The app role calls these outside any scope: they open each tenant's scope themselves, transaction-locally, one after
+-- the other in the order of the tenants, and end it. Within a tenant, locks are taken in one order (lane, the keys'
+-- budgets, the tenant's), so that no two batches can wait for each other.
 
 CREATE OR REPLACE FUNCTION enter_scope(p_tenant uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -15,87 +17,141 @@ CREATE OR REPLACE FUNCTION leave_scope() RETURNS void LANGUAGE sql AS $$
     SELECT set_config('app.tenant_id', '', true)
 $$;
 
--- Admit: the row, its place in the queue, and its hold on the budgets. Returns the hold.
--- Raises AT429 (billing) where a budget is spent, AT409 where the idempotency key was used before.
+-- Lock the budgets that several calls of a tenant will touch, in the order in which one call locks them.
+CREATE OR REPLACE FUNCTION lock_accounts(p_tenant uuid, p_keys uuid[]) RETURNS void LANGUAGE sql AS $$
+    SELECT 1 FROM billing_budgetaccount a JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
+     WHERE a.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = ANY (p_keys))
+       AND a.period_start >= (date_trunc('month', clock_timestamp() AT TIME ZONE 'utc') - interval '1 month')::date
+     ORDER BY b.key_id NULLS LAST, b.id, a.period_start FOR UPDATE OF a
+$$;
+
+-- Admit: for each call the row, its place in the queue, and its hold on the budgets; all of one call or nothing of it.
+-- Returns the hold of each, or the SQLSTATE and detail of its refusal: AT429 (billing) where a budget is spent, AT409
+-- where the idempotency key was used before.
 -- The commit does not wait for the disk: nothing was promised yet, and the claim's commit, which does wait, covers it.
 -- So the budget's row, the hottest, is not locked during a flush.
-CREATE OR REPLACE FUNCTION admit_generation(
-    p_tenant uuid, p_id uuid, p_key uuid, p_kind text, p_alias text, p_model text, p_request jsonb, p_terms jsonb,
-    p_inbox text, p_weight int, p_end_user text, p_hold_min numeric, p_hold numeric, p_currency text, p_prices jsonb,
-    p_lease interval, p_idempotency_key text, p_fingerprint text)
-RETURNS numeric LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION admit_generations(p_calls jsonb)
+RETURNS TABLE (n int, hold numeric, refusal text, detail text) LANGUAGE plpgsql AS $$
 DECLARE
-    v_hold numeric;
+    c record;
+    v_tenant uuid;
 BEGIN
-    PERFORM enter_scope(p_tenant);
     PERFORM set_config('synchronous_commit', 'off', true);
-    IF p_idempotency_key IS NOT NULL THEN
-        INSERT INTO tenants_idempotencyrecord (tenant_id, id, caller, key, fingerprint, generation_id)
-            VALUES (p_tenant, uuidv7(), p_key::text, p_idempotency_key, p_fingerprint, p_id)
-            ON CONFLICT (tenant_id, caller, key) DO NOTHING;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'idempotency key used before' USING ERRCODE = 'AT409';
+    FOR c IN
+        SELECT x.*, array_agg(x.key) OVER (PARTITION BY x.tenant) AS keys
+          FROM jsonb_to_recordset(p_calls) AS x (
+               n int, tenant uuid, id uuid, key uuid, kind text, alias text, model text, request jsonb, terms jsonb,
+               inbox text, weight int, end_user text, hold_min numeric, hold numeric, currency text, prices jsonb,
+               lease interval, idempotency_key text, fingerprint text)
+         ORDER BY x.tenant, x.n
+    LOOP
+        IF v_tenant IS DISTINCT FROM c.tenant THEN
+            IF v_tenant IS NOT NULL THEN
+                PERFORM leave_scope();
+            END IF;
+            PERFORM enter_scope(c.tenant);
+            v_tenant := c.tenant;
+            IF cardinality(c.keys) > 1 THEN
+                PERFORM lock_accounts(c.tenant, c.keys);
+            END IF;
         END IF;
-    END IF;
-    INSERT INTO inference_generation (tenant_id, id, kind, key_id, alias, model, request, terms, inbox)
-        VALUES (p_tenant, p_id, p_kind, p_key, p_alias, p_model, p_request, p_terms, p_inbox);
-    PERFORM enqueue_work(p_tenant, p_id, 'generation', p_weight);
-    v_hold := reserve_spend(p_tenant, p_id, p_id, p_key, CASE p_kind WHEN 'chat' THEN 'completions' ELSE p_kind END,
-                            p_end_user, p_hold_min, p_hold, p_currency, p_prices, p_lease);
+        n := c.n;
+        BEGIN
+            IF c.idempotency_key IS NOT NULL THEN
+                INSERT INTO tenants_idempotencyrecord (tenant_id, id, caller, key, fingerprint, generation_id)
+                    VALUES (c.tenant, uuidv7(), c.key::text, c.idempotency_key, c.fingerprint, c.id)
+                    ON CONFLICT (tenant_id, caller, key) DO NOTHING;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'idempotency key used before' USING ERRCODE = 'AT409';
+                END IF;
+            END IF;
+            INSERT INTO inference_generation (tenant_id, id, kind, key_id, alias, model, request, terms, inbox)
+                VALUES (c.tenant, c.id, c.kind, c.key, c.alias, c.model, c.request, c.terms, c.inbox);
+            PERFORM enqueue_work(c.tenant, c.id, 'generation', c.weight);
+            hold := reserve_spend(c.tenant, c.id, c.id, c.key,
+                                  CASE c.kind WHEN 'embeddings' THEN 'embeddings' ELSE 'completions' END,
+                                  c.end_user, c.hold_min, c.hold, c.currency, c.prices, c.lease);
+            refusal := NULL;
+            detail := NULL;
+        EXCEPTION WHEN SQLSTATE 'AT429' OR SQLSTATE 'AT409' THEN
+            GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+            refusal := SQLSTATE;
+            hold := NULL;
+        END;
+        RETURN NEXT;
+    END LOOP;
     PERFORM leave_scope();
-    RETURN v_hold;
 END $$;
 
--- Claim the next generation and load it, in the scope of the tenant that the claim returned. The provider is called
--- next, so its reservation counts as dispatched from here; this commit is on disk before the provider is called, and
--- with it the admission, which did not wait.
-CREATE OR REPLACE FUNCTION next_generation(p_worker text, p_lease interval)
-RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint, kind text, key_id uuid, alias text, model text, request jsonb,
+-- Claim the next generations and load them, each in the scope of its tenant. The provider is called next, so their
+-- reservations count as dispatched from here; this commit is on disk before a provider is called, and with it the
+-- admissions, which did not wait.
+CREATE OR REPLACE FUNCTION next_generations(p_worker text, p_lease interval, p_max int, p_most_running int)
+RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint, kind text, key_id uuid, alias text, model text, request text,
                terms jsonb, inbox text, hold numeric, prices jsonb, created_at timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     c record;
 BEGIN
-    SELECT * INTO c FROM claim_work('generation', p_worker, p_lease);
-    IF c.id IS NULL THEN
-        RETURN;
-    END IF;
-    PERFORM enter_scope(c.tenant_id);
-    UPDATE billing_reservation r SET dispatched_at = clock_timestamp()
-     WHERE r.tenant_id = c.tenant_id AND r.id = c.id AND r.state = 'open';
-    RETURN QUERY
-        SELECT g.tenant_id, g.id, c.attempt::smallint, g.kind::text, g.key_id, g.alias::text, g.model::text, g.request,
-               g.terms, g.inbox::text, r.hold, r.prices, g.created_at
-          FROM inference_generation g JOIN billing_reservation r ON r.tenant_id = g.tenant_id AND r.id = g.id
-         WHERE g.tenant_id = c.tenant_id AND g.id = c.id;
-    PERFORM leave_scope();
+    FOR c IN SELECT w.tenant_id, w.id, w.attempt FROM claim_work('generation', p_worker, p_lease, p_max, p_most_running) w LOOP
+        PERFORM enter_scope(c.tenant_id);
+        UPDATE billing_reservation r SET dispatched_at = clock_timestamp()
+         WHERE r.tenant_id = c.tenant_id AND r.id = c.id AND r.state = 'open';
+        RETURN QUERY
+            SELECT g.tenant_id, g.id, c.attempt::smallint, g.kind::text, g.key_id, g.alias::text, g.model::text,
+                   g.request::text, g.terms, g.inbox::text, r.hold, r.prices, g.created_at
+              FROM inference_generation g JOIN billing_reservation r ON r.tenant_id = g.tenant_id AND r.id = g.id
+             WHERE g.tenant_id = c.tenant_id AND g.id = c.id;
+        PERFORM leave_scope();
+    END LOOP;
 END $$;
 
--- Settle: leave the queue (the fence: false where the lease was lost), keep the answer as long as the tenant wishes,
--- write the ledger, release the rest. Returns the cost; null where another attempt or the sweeper was first.
-CREATE OR REPLACE FUNCTION settle_generation(
-    p_tenant uuid, p_id uuid, p_attempt int, p_state text, p_reservation_state text, p_answer jsonb, p_error jsonb,
-    p_attempts jsonb, p_lines jsonb, p_retention_days int)
-RETURNS numeric LANGUAGE plpgsql AS $$
+-- Settle: each call leaves the queue (the fence: nothing is written where the lease was lost), keeps its answer as long
+-- as the tenant wishes, gets its ledger rows, and releases the rest of its hold. Returns the cost of each; null where
+-- another attempt or the sweeper was first.
+CREATE OR REPLACE FUNCTION settle_generations(p_calls jsonb)
+RETURNS TABLE (n int, cost numeric) LANGUAGE plpgsql AS $$
 DECLARE
-    v_cost numeric;
+    c record;
+    v_tenant uuid;
 BEGIN
-    PERFORM enter_scope(p_tenant);
-    IF finish_work(p_tenant, p_id, p_attempt) THEN
-        UPDATE inference_generation g
-           SET state = p_state, error = p_error, attempts = p_attempts, finished_at = clock_timestamp(),
-               answer = CASE WHEN p_retention_days > 0 THEN p_answer END,
-               request = CASE WHEN p_retention_days > 0 THEN g.request END,
-               contents_until = clock_timestamp() + make_interval(days => p_retention_days)
-         WHERE g.tenant_id = p_tenant AND g.id = p_id;
-        IF p_state <> 'completed' THEN
-            -- A client may try again under the same key.
-            DELETE FROM tenants_idempotencyrecord i WHERE i.tenant_id = p_tenant AND i.generation_id = p_id;
+    FOR c IN
+        SELECT x.*, array_agg(x.key) OVER (PARTITION BY x.tenant) AS keys
+          FROM jsonb_to_recordset(p_calls) AS x (
+               n int, tenant uuid, id uuid, key uuid, attempt int, state text, reservation_state text, answer jsonb,
+               error jsonb, attempts jsonb, lines jsonb, retention_days int)
+         ORDER BY x.tenant, x.n
+    LOOP
+        IF v_tenant IS DISTINCT FROM c.tenant THEN
+            IF v_tenant IS NOT NULL THEN
+                PERFORM leave_scope();
+            END IF;
+            PERFORM enter_scope(c.tenant);
+            v_tenant := c.tenant;
+            IF cardinality(c.keys) > 1 THEN
+                -- The lane first, as each call has it.
+                PERFORM 1 FROM tenants_lane l WHERE l.tenant_id = c.tenant AND l.queue = 'generation' FOR UPDATE;
+                PERFORM lock_accounts(c.tenant, c.keys);
+            END IF;
         END IF;
-        v_cost := settle_spend(p_tenant, p_id, p_reservation_state, p_lines);
-    END IF;
+        n := c.n;
+        cost := NULL;
+        IF finish_work(c.tenant, c.id, c.attempt) THEN
+            UPDATE inference_generation g
+               SET state = c.state, error = c.error, attempts = c.attempts, finished_at = clock_timestamp(),
+                   answer = CASE WHEN c.retention_days > 0 THEN c.answer END,
+                   request = CASE WHEN c.retention_days > 0 THEN g.request END,
+                   contents_until = clock_timestamp() + make_interval(days => c.retention_days)
+             WHERE g.tenant_id = c.tenant AND g.id = c.id;
+            IF c.state <> 'completed' THEN
+                -- A client may try again under the same key.
+                DELETE FROM tenants_idempotencyrecord i WHERE i.tenant_id = c.tenant AND i.generation_id = c.id;
+            END IF;
+            cost := settle_spend(c.tenant, c.id, c.reservation_state, c.lines);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
     PERFORM leave_scope();
-    RETURN v_cost;
 END $$;
 
 -- The client left before any worker claimed it: leave the queue and release the hold. False where it was claimed.

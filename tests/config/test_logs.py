@@ -15,12 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import redis
 
 from config.services import free_port
 from inference import answering
 from inference.generations import Admitted, Call, Outcome
-from inference.running import RunningCall
+from inference.metering import CallMeter
 from tenants.ids import uuid7
 from tests.conftest import Member
 
@@ -74,18 +73,15 @@ def test_a_request_with_a_bad_key_is_logged_without_it(db: None, client, lines: 
 
 
 def test_a_generations_line_has_its_ids_and_neither_prompt_nor_answer(
-    lines: Lines, monkeypatch: pytest.MonkeyPatch
+    lines: Lines,
 ) -> None:
     tenant_id, generation_id, answer = uuid7(), uuid7(), "Ada has the measles"
     call = Call(
-        tenant_id, generation_id, 1, "chat", uuid7(), "support", "m", {"messages": [{"content": _PROMPT}]},
+        tenant_id, generation_id, 1, "chat", uuid7(), "support", "m", json.dumps({"messages": [{"content": _PROMPT}]}),
         Admitted([], 1, Decimal(0), 1, retention_days=0, end_user=""), "inbox", Decimal(1), [], datetime.now(UTC),
     )  # fmt: skip
-    outcome = Outcome("completed", answer={"choices": [answer]})
-    monkeypatch.setattr(answering, "_run", lambda *parts: answering.Ending(outcome, "end", answer.encode()))
-    monkeypatch.setattr(answering.generations, "settle", lambda *parts, **options: Decimal("0.25"))
-    monkeypatch.setattr(answering, "_tell", lambda *parts: None)
-    answering.execute(call, RunningCall(deadline=0), redis.Redis())
+    ending = answering.Ending(Outcome("completed", answer={"choices": [answer]}), "end", answer.encode())
+    answering._note(call, ending, CallMeter(call), Decimal("0.25"), seconds=0.1)
     (line,) = lines.of("atrium.generation")
     assert (line["tenant_id"], line["generation_id"]) == (str(tenant_id), str(generation_id))
     assert (line["model"], line["state"], line["cost"]) == ("m", "completed", "0.25")

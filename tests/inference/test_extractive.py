@@ -1,14 +1,15 @@
 """`local-extractive`: quotes what supports an answer, cites it, and says so when nothing does."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from inference.embedding import local_minilm
-from inference.providers.base import Cancelled, Prompt
+from inference.providers.base import Chunk, Prompt
 from inference.providers.extractive import NOT_GROUNDED, NOT_SUPPORTED, LocalExtractive
 from knowledge.retrieval import Passage
 from knowledge.retrieval.passages import Span
@@ -24,13 +25,8 @@ HANDBOOK = (
 )
 
 
-class Live:
-    """A call that goes on until it is told to stop."""
-
-    requested = False
-
-    def watch(self, connection: object) -> None:
-        """There is nothing to break off."""
+async def all_of(chunks: AsyncIterator[Chunk]) -> list[Chunk]:
+    return [chunk async for chunk in chunks]
 
 
 def passage(text: str) -> Passage:
@@ -45,7 +41,7 @@ def ask(question: str, *texts: str, limit: int = 500, grounded: bool = True) -> 
     """(answer, finish reason) of the model with its real embeddings; tokens are words, to be counted by eye."""
     model = LocalExtractive(embed=local_minilm().embed, count_tokens=count_words)
     prompt = Prompt({}, limit, question, tuple(passage(text) for text in texts), grounded)
-    [choice] = model.complete(prompt, Live()).choices
+    [choice] = asyncio.run(model.complete(prompt)).choices
     return choice["message"]["content"], choice["finish_reason"]
 
 
@@ -108,7 +104,7 @@ def test_sentences_much_weaker_than_the_best_are_left_out_and_at_most_three_are_
     ]
     text = " ".join(told)
     prompt = Prompt({}, 99, "red green blue gold", (passage(text),), True)
-    answer = LocalExtractive(embed=embed, count_tokens=count_words).complete(prompt, Live()).choices[0]["message"]
+    answer = asyncio.run(LocalExtractive(embed=embed, count_tokens=count_words).complete(prompt)).choices[0]["message"]
     # "Red green blue one": 3 of 4 words, 0.75 of the best's support, is below 0.85.
     assert answer["content"] == "Red green blue gold. [1] Gold blue green red. [1] Blue gold red green. [1]"
 
@@ -116,8 +112,8 @@ def test_sentences_much_weaker_than_the_best_are_left_out_and_at_most_three_are_
 def test_a_stream_is_the_same_answer_word_by_word_with_usage_at_the_end() -> None:
     model = LocalExtractive(embed=local_minilm().embed, count_tokens=count_words)
     prompt = Prompt({}, 500, "Who cleans the encoder window?", (passage(MANUAL),), True)
-    whole = model.complete(prompt, Live())
-    chunks = list(model.stream(prompt, Live()))
+    whole = asyncio.run(model.complete(prompt))
+    chunks = asyncio.run(all_of(model.stream(prompt)))
     parts = [choice for chunk in chunks for choices in chunk.choices for choice in choices]
     text = "".join(part["delta"].get("content", "") for part in parts)
     assert text == whole.choices[0]["message"]["content"] == "The encoder window is cleaned with a dry cloth. [1]"
@@ -127,16 +123,6 @@ def test_a_stream_is_the_same_answer_word_by_word_with_usage_at_the_end() -> Non
     assert chunks[-1].usage == whole.usage
     assert whole.usage is not None and whole.usage.output_tokens == 10
     assert whole.usage.input_tokens == count_words("Who cleans the encoder window?" + MANUAL)
-
-
-def test_a_stream_stops_when_its_client_left() -> None:
-    live = Live()
-    model = LocalExtractive(embed=local_minilm().embed, count_tokens=count_words)
-    stream = model.stream(Prompt({}, 500, "", (), False), live)
-    next(stream)
-    live.requested = True
-    with pytest.raises(Cancelled):
-        next(stream)
 
 
 def test_only_sentences_that_may_answer_are_embedded_where_search_named_the_place() -> None:
@@ -152,6 +138,6 @@ def test_only_sentences_that_may_answer_are_embedded_where_search_named_the_plac
 
     model = LocalExtractive(embed=embed, count_tokens=count_words)
     prompt = Prompt({}, 500, "How often are the axis seals replaced?", (found,), True)
-    [choice] = model.complete(prompt, Live()).choices
+    [choice] = asyncio.run(model.complete(prompt)).choices
     assert choice["message"]["content"] == "Replace the axis seals every 24 months. [1]"
     assert len(embedded) <= 3

@@ -1,5 +1,6 @@
 """Generations: admitted with their hold, claimed by one worker, settled once; a lost lease writes nothing."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from billing.plans import set_budget
 from billing.reservations import BudgetExhausted, BudgetHeld, UsageLine
 from inference import generations
 from inference.catalogue import forget_terms, terms
-from inference.generations import Admitted, AnswerGone, Call, Outcome, Replay
+from inference.generations import Admission, Admitted, AnswerGone, Call, Outcome, Replay, Settlement
 from inference.models import Generation
 from tenants import work
 from tenants.audit import COMMAND_LINE
@@ -59,12 +60,12 @@ class Desk:
         with acting_for(self.tenant_id):
             prices = terms(alias="local-extractive", kind="chat", currency="USD").prices
         with transaction.atomic():
-            generations.admit(
+            generations.admit(Admission(
                 tenant_id=self.tenant_id, generation_id=ident, key_id=self.key_id, kind="chat", alias="local-extractive",
                 model="local-extractive", request=REQUEST, admitted=Admitted([level], 20, Decimal("0.25"), 100, retention_days),
                 inbox="inbox:1", weight=1, hold_min=Decimal(least or hold), hold=Decimal(hold), currency="USD", quote=prices,
                 idempotency_key=idempotency_key, fingerprint=fingerprint if idempotency_key else None,
-            )  # fmt: skip
+            ))  # fmt: skip
         return ident
 
     def replay(self, key: str, fingerprint: str = "f") -> dict[str, Any]:
@@ -114,7 +115,7 @@ def claim() -> Call:
 def settle(call: Call, state: str = "completed", lines: Sequence[UsageLine] = LINES, **options: Any) -> Decimal | None:
     outcome = Outcome(state, lines=list(lines), answer=ANSWER if state == "completed" else None, **options)
     ticket = work.Claim(call.tenant_id, call.id, call.attempt)
-    return generations.settle(ticket, outcome, retention_days=call.admitted.retention_days)
+    return generations.settle(Settlement(ticket, call.key_id, outcome, call.admitted.retention_days))
 
 
 def test_an_admitted_generation_is_queued_with_its_hold(desk: Desk) -> None:
@@ -137,7 +138,7 @@ def test_a_claim_loads_all_that_the_worker_needs(desk: Desk) -> None:
         desk.key_id,
     )
     assert (call.alias, call.model, call.hold, call.inbox) == ("local-extractive", "local-extractive", 3, "inbox:1")
-    assert call.request["messages"] == [{"role": "user", "content": "hello"}]
+    assert json.loads(call.request)["messages"] == [{"role": "user", "content": "hello"}]
     level = Level("key", desk.key_id, Rates(60, 1_000, 5))
     assert call.admitted == Admitted([level], 20, Decimal("0.25"), 100, 30)
     assert call.unit_price("input_tokens") == Decimal("0.0000001")
@@ -178,7 +179,7 @@ def test_an_answer_is_kept_without_what_postgres_cannot_hold(desk: Desk, said: s
     ident = desk.admit()
     call = claim()
     outcome = Outcome("completed", lines=LINES, answer={"text": said})
-    assert generations.settle(work.Claim(call.tenant_id, call.id, 1), outcome, retention_days=1) == COST
+    assert generations.settle(Settlement(work.Claim(call.tenant_id, call.id, 1), call.key_id, outcome, 1)) == COST
     assert desk.row(ident).answer == {"text": kept}
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -24,8 +23,11 @@ def client() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def sender(client: redis.Redis) -> Sender:
-    return Sender(client)
+async def sender() -> AsyncIterator[Sender]:
+    async with redis.asyncio.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        sender = Sender(client)
+        yield sender
+        await sender.close()
 
 
 @asynccontextmanager
@@ -61,13 +63,11 @@ async def test_a_stream_arrives_whole_and_in_order(sender: Sender) -> None:
         ident = uuid7()
         async with inbox.wait_for(ident) as entries:
             outbox = Outbox(sender, inbox.name, ident)
-
-            def work() -> None:
-                for number in range(2_000):
-                    outbox.chunk(b"%d," % number)
-                outbox.last("end", b"done")
-
-            await asyncio.to_thread(work)
+            for number in range(2_000):
+                outbox.chunk(b"%d," % number)
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+            outbox.last("end", b"done")
             found = await until_last(entries)
     assert text(found) == b"".join(b"%d," % number for number in range(2_000)) + b"done"
     assert found[-1].kind == "end"
@@ -80,7 +80,7 @@ async def test_chunks_that_come_together_travel_together(sender: Sender, client:
             outbox = Outbox(sender, inbox.name, ident)
             for number in range(500):
                 outbox.chunk(b"%d," % number)
-            await asyncio.to_thread(outbox.last, "end", b"")
+            outbox.last("end", b"")
             found = await until_last(entries)
         # A round trip takes as long as many chunks: far fewer entries than chunks.
         assert len(found) == client.xlen(inbox.name) < 100
@@ -99,13 +99,10 @@ async def test_the_end_carries_what_was_not_sent_yet(sender: Sender, client: red
         ident = uuid7()
         async with inbox.wait_for(ident) as entries:
             outbox = Outbox(sender, inbox.name, ident)
-            with sender._travelling:  # the sender's thread is busy with another batch
-                outbox.chunk(b"a")
-                outbox.chunk(b"b")
-                last = threading.Thread(target=outbox.last, args=["end", b"c"])
-                last.start()
-            await asyncio.to_thread(last.join)
-            assert text(await until_last(entries)) == b"abc"
+            outbox.chunk(b"a")
+            outbox.chunk(b"b")
+            outbox.last("end", b"c")
+            assert [entry.data for entry in await until_last(entries)] == [b"abc"]
 
 
 async def test_an_error_comes_after_the_chunks_with_status_and_headers(sender: Sender) -> None:
@@ -114,7 +111,7 @@ async def test_an_error_comes_after_the_chunks_with_status_and_headers(sender: S
         async with inbox.wait_for(ident) as entries:
             outbox = Outbox(sender, inbox.name, ident)
             outbox.chunk(b"a")
-            await asyncio.to_thread(outbox.last, "error", b"{}", status=503, headers={"retry-after": "2"})
+            outbox.last("error", b"{}", status=503, headers={"retry-after": "2"})
             found = await until_last(entries)
     assert text(found[:-1]) == b"a"
     assert found[-1] == Entry("error", b"{}", 503, {"retry-after": "2"})
@@ -128,7 +125,7 @@ async def test_calls_of_one_inbox_get_their_own_entries_only(sender: Sender) -> 
             for number in range(100):
                 outboxes[number % 2].chunk(b"%d," % (number % 2))
             for outbox in outboxes:
-                await asyncio.to_thread(outbox.last, "end", b"")
+                outbox.last("end", b"")
             found = text(await until_last(ones)), text(await until_last(twos))
     assert found == (b"0," * 50, b"1," * 50)
 
@@ -137,8 +134,8 @@ async def test_entries_for_a_client_that_left_are_passed_over(sender: Sender) ->
     async with open_inbox() as inbox:
         gone, here = uuid7(), uuid7()
         async with inbox.wait_for(here) as entries:
-            await asyncio.to_thread(Outbox(sender, inbox.name, gone).last, "answer", b"nobody reads this")
-            await asyncio.to_thread(Outbox(sender, inbox.name, here).last, "answer", b"{}")
+            Outbox(sender, inbox.name, gone).last("answer", b"nobody reads this")
+            Outbox(sender, inbox.name, here).last("answer", b"{}")
             assert await until_last(entries) == [Entry("answer", b"{}")]
 
 
@@ -155,7 +152,7 @@ async def test_an_inbox_goes_on_where_it_was_when_its_connection_was_cut(sender:
             assert len(waiting) == 1
             client.client_kill_filter(_id=waiting[0]["id"])
             outbox.chunk(b"meanwhile ")
-            await asyncio.to_thread(outbox.last, "end", b"after")
+            outbox.last("end", b"after")
             assert text(await until_last(entries)) == b"meanwhile after"
 
 
@@ -167,7 +164,7 @@ async def test_an_inbox_goes_on_after_redis_forgot_everything(sender: Sender, cl
             outbox.chunk(b"before ")
             assert (await asyncio.wait_for(entries.get(), 5)).data == b"before "
             client.delete(inbox.name)
-            await asyncio.to_thread(outbox.last, "end", b"after")
+            outbox.last("end", b"after")
             assert text(await until_last(entries)) == b"after"
 
 
@@ -175,7 +172,7 @@ async def test_an_inbox_that_nobody_reads_expires(sender: Sender, client: redis.
     async with open_inbox() as inbox:
         ident = uuid7()
         async with inbox.wait_for(ident) as entries:
-            await asyncio.to_thread(Outbox(sender, inbox.name, ident).last, "answer", b"{}")
+            Outbox(sender, inbox.name, ident).last("answer", b"{}")
             await until_last(entries)
             deadline = time.monotonic() + 5
             while (left := client.ttl(inbox.name)) < 0 and time.monotonic() < deadline:
@@ -189,6 +186,6 @@ async def test_a_command_travels_with_the_last_entry(sender: Sender, client: red
         key = f"test:{ident}"
         command: tuple[Any, ...] = ("redis.call('SET', KEYS[1], ARGV[1])", 1, key, "told")
         async with inbox.wait_for(ident) as entries:
-            await asyncio.to_thread(Outbox(sender, inbox.name, ident).last, "answer", orjson.dumps({}), command=command)
+            Outbox(sender, inbox.name, ident).last("answer", orjson.dumps({}), command=command)
             await until_last(entries)
     assert client.getdel(key) == b"told"

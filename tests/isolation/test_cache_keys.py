@@ -14,7 +14,8 @@ import redis.asyncio
 
 from billing.limits import Level, Limiter, Rates
 from config.worker_heartbeat import beat, forget
-from inference.relay import Inbox, Outbox, Sender
+from inference import bells
+from inference.relay import Inbox, tell
 from tenants.ids import uuid7
 from tests.conftest import Member
 
@@ -22,6 +23,7 @@ from tests.conftest import Member
 SHARED = {
     r"inbox:\d+:[0-9a-f]{32}": "a web process's: answers on their way, by the ids of their calls, expiring",
     r"celery:.*": "the broker's tables and doorbells; a doorbell carries nothing",
+    r"bells:generation": "that work waits; a bell carries nothing",
     r"workers:.*": "which workers live",
     r":1:rl:[0-9a-f]+": "counters of django-ratelimit, under a hash of door and caller",
 }
@@ -86,7 +88,8 @@ def test_the_doors_that_count_attempts_leave_a_hash(acme: Member, client: redis.
 def test_relay_and_heartbeat_leave_shared_keys_only(client: redis.Redis) -> None:
     before = names(client)
     inbox = Inbox(redis.asyncio.Redis())
-    Outbox(Sender(client), inbox.name, uuid7()).last("answer", b"{}")
+    tell(client, inbox.name, uuid7(), error=b"{}", status=502)
+    bells.ring(client)
     beat(client, "a worker", ["generation"])
     made = names(client) - before
     assert inbox.name in made and all(is_shared(key) for key in made)

@@ -51,7 +51,9 @@ AIMED = (
 FUNCTIONS = (
     "SELECT settle_spend(%(other)s, %(billing_reservation)s, 'released', '[]')",
     "SELECT withdraw_generation(%(other)s, %(inference_generation)s)",
-    "SELECT settle_generation(%(other)s, %(inference_generation)s, 1, 'failed', 'released', NULL, NULL, '[]', '[]', 0)",
+    "SELECT cost FROM settle_generations(jsonb_build_array(jsonb_build_object('n', 0, 'tenant', %(other)s::uuid, 'id', "
+    "%(inference_generation)s::uuid, 'attempt', 1, 'state', 'failed', 'reservation_state', 'released', 'attempts', '[]', "
+    "'lines', '[]', 'retention_days', 0)))",
     "SELECT finish_work(%(other)s, %(inference_generation)s, 1) OR NULL",
     "SELECT nullif(enqueue_work(%(other)s, %(fresh)s, 'ingestion')::text, '')",
     "SELECT reserve_spend(%(other)s, %(fresh)s, %(fresh)s, NULL, 'x', '', 0, 1, 'USD', '[]', '1 minute')",

@@ -1,0 +1,180 @@
+"""The worker's loop: hear a bell, claim what waits, run each call as a task, look after them until they end.
+
+It runs in a thread of the Celery worker process, which starts and stops it. Leases are renewed every few seconds; a
+call whose lease was lost is broken off like a cancelled one, for another attempt, or the sweeper, has taken over. When
+it is told to stop it claims nothing new, lets its calls end for a while, and breaks off what is left, so that it is
+settled and its client told.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import psycopg
+import redis.asyncio
+import structlog
+import uvloop
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from tenants.async_database import AsyncDatabase
+from tenants.scope import acting_for
+
+from .. import answering, bells, generations
+from ..generations import ANY_NUMBER, Call
+from ..providers.openai_chat import close_session
+from ..relay import CANCELLATIONS
+from .desk import Desk
+from .live_calls import LiveCalls
+
+log = structlog.get_logger("atrium.worker")
+
+_MOST_CLAIMED = 32
+#: An idle worker looks for work so often though no bell rang.
+_LOOK_SECONDS = 2.0
+_PAUSE_SECONDS = 0.5
+_RENEW = "SELECT * FROM renew_work(%s, %s, %s)"
+
+
+class Engine:
+    """One for each worker process."""
+
+    def __init__(self) -> None:
+        self.worker = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to claim; returns when the loop runs."""
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> None:
+        """Claim nothing more; returns when every call has ended, or was broken off and settled."""
+        if self._loop is not None and self._thread.is_alive():
+            with suppress(RuntimeError):  # it ended in this very moment
+                self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._calls = LiveCalls(settings.GENERATION_PLACES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._database = AsyncDatabase()
+        self._redis = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+        self._desk = Desk(self._redis)
+        self._started.set()
+        claiming = asyncio.create_task(self._claim_until_stopped())
+        others = [asyncio.create_task(_for_ever(work, name)) for work, name in self._duties()]
+        await self._stopping.wait()
+        self._calls.wake()
+        await claiming
+        await self._drain()
+        await _cancel(others)
+        await self._desk.close()
+        await self._database.close()
+        await close_session()
+        await self._redis.aclose()
+
+    def _duties(self) -> list[tuple[Callable[[], Awaitable[None]], str]]:
+        return [(self._renew, "renewing leases"), (self._hear_cancellations, "hearing cancellations")]
+
+    async def _drain(self) -> None:
+        """Let calls end for a while; then break the rest off, and wait until they are settled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.GENERATION_DRAIN_SECONDS):
+                await self._calls.all_end()
+        self._calls.stop_all("shutdown")
+        await self._calls.all_end()
+
+    async def _claim_until_stopped(self) -> None:
+        """A claim is never broken off: what it claimed would run nowhere."""
+        while not self._stopping.is_set():
+            await _or_pause(self._claim, "claiming")
+
+    async def _claim(self) -> None:
+        """Claim as many as there are places for; where nothing is left, wait for a bell."""
+        if not self._calls.free:
+            await self._calls.one_ends()
+            return
+        most = min(self._calls.free, _MOST_CLAIMED)
+        parameters = generations.claim_parameters(worker=self.worker, most=most, most_running=self._most_running())
+        rows = await self._database.rows(generations.CLAIM, parameters)
+        for row in rows:
+            self._begin(generations.claimed(row))
+        if not rows:
+            await self._wait_for_work()
+
+    async def _wait_for_work(self) -> None:
+        """A bell; or, where places are scarce and some may have been kept from busy tenants, the end of a call."""
+        await bells.heard(self._redis, seconds=_LOOK_SECONDS)
+
+    def _most_running(self) -> int:
+        """The last quarter of the places is for tenants with few calls under way, however many another has queued."""
+        places = settings.GENERATION_PLACES
+        return ANY_NUMBER if self._calls.free > places // 4 else max(1, places // 32)
+
+    def _begin(self, call: Call) -> None:
+        task = asyncio.create_task(self._execute(call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _execute(self, call: Call) -> None:
+        live = self._calls.enter(call.id, deadline_seconds=settings.GENERATION_DEADLINE_SECONDS)
+        try:
+            with acting_for(call.tenant_id):
+                await answering.execute(call, live, self._desk)
+        except Exception:
+            # Its lease runs out, and the sweep settles it.
+            log.exception("generation could not be settled", generation_id=str(call.id))
+        finally:
+            self._calls.leave(call.id)
+
+    async def _renew(self) -> None:
+        await asyncio.sleep(min(1.0, settings.WORK_LEASE_SECONDS / 5))
+        ids = self._calls.ids
+        if not ids:
+            return
+        lease = timedelta(seconds=settings.WORK_LEASE_SECONDS)
+        kept = {row[0] for row in await self._database.rows(_RENEW, [self.worker, ids, lease])}
+        for call_id in set(ids) - kept:
+            self._calls.stop(call_id, "lease lost")
+
+    async def _hear_cancellations(self) -> None:
+        async with self._redis.pubsub() as channel:
+            await channel.subscribe(CANCELLATIONS)
+            async for message in channel.listen():
+                if message["type"] == "message" and len(message["data"]) == 16:
+                    self._calls.stop(UUID(bytes=message["data"]), "cancelled")
+
+
+async def _for_ever(work: Callable[[], Awaitable[None]], name: str) -> None:
+    while True:
+        await _or_pause(work, name)
+
+
+async def _or_pause(work: Callable[[], Awaitable[None]], name: str) -> None:
+    """Do it; where Redis or PostgreSQL is away, wait a moment."""
+    try:
+        await work()
+    except (RedisError, psycopg.Error, OSError):
+        log.warning("a service is away", during=name, exc_info=True)
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _cancel(tasks: list["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
