@@ -223,6 +223,12 @@ SEARCH_PROVIDER_PLACES = env.int("SEARCH_PROVIDER_PLACES", 8)
 #: The longest silence of an upstream before it counts as hanging.
 UPSTREAM_READ_SECONDS = env.float("UPSTREAM_READ_SECONDS", 60.0)
 UPSTREAM_CONNECT_SECONDS = env.float("UPSTREAM_CONNECT_SECONDS", 5.0)
+#: A deployment with so many failures in half a minute, and so large a share of its calls failed, is left alone by all
+#: workers: for the first time, twice as long each time that its probe fails too, at the longest.
+BREAKER_FAILURES = env.int("BREAKER_FAILURES", 5)
+BREAKER_FAILURE_SHARE = env.float("BREAKER_FAILURE_SHARE", 0.5)
+BREAKER_OPEN_SECONDS = env.float("BREAKER_OPEN_SECONDS", 5.0)
+BREAKER_LONGEST_SECONDS = env.float("BREAKER_LONGEST_SECONDS", 120.0)
 #: Calls of Amazon Bedrock that a process may have under way at once; each waits in a thread.
 BEDROCK_THREADS = env.int("BEDROCK_THREADS", 256)
 

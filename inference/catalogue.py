@@ -1,5 +1,6 @@
 """What a tenant may use: grants, and the terms of each (bounds and prices), remembered for a few seconds a process."""
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -39,8 +40,9 @@ class NoDeployment(AtriumError):
     type = "server_error"
     code = "no_deployment"
 
-    def __init__(self, model: str) -> None:
-        super().__init__(f"No deployment serves '{model}' at the moment.", headers={"retry-after": "10"})
+    def __init__(self, model: str, *, retry_after: float | None = None) -> None:
+        seconds = 10 if retry_after is None else max(1, math.ceil(retry_after))
+        super().__init__(f"No deployment serves '{model}' at the moment.", headers={"retry-after": str(seconds)})
 
 
 _remembered: dict[tuple[UUID, str, str], tuple[Terms, float]] = {}

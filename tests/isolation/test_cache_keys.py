@@ -25,6 +25,7 @@ SHARED = {
     r"celery:.*": "the broker's tables and doorbells; a doorbell carries nothing",
     r"bells:generation": "that work waits; a bell carries nothing",
     r"workers:.*": "which workers live",
+    r"\{routing\}:.*": "how deployments fare, by their ids alone",
     r":1:rl:[0-9a-f]+": "counters of django-ratelimit, under a hash of door and caller",
 }
 
