@@ -67,7 +67,9 @@ def known_to(sight: Collection[str] | None) -> Q:
 
 
 def files_known_to(sight: Collection[str] | None) -> Q:
-    """The files that a caller may manage: a limited one none that any store keeps from it."""
+    """The files that a caller may manage: a limited one none that any store keeps from it, nor what was made by others
+    with groups that it lacks."""
     if sight is None:
         return Q()
-    return Q(~Exists(VectorStoreFile.objects.filter(~open_to(sight), file=OuterRef("pk"))))
+    made = Q(made_with=None) | Q(made_with__contained_by=sorted(sight))
+    return made & Q(~Exists(VectorStoreFile.objects.filter(~open_to(sight), file=OuterRef("pk"))))

@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from tenants.audit import Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.ids import uuid7
-from tenants.scope import tenant_scope
+from tenants.scope import current_tenant, tenant_scope
 
 from . import storage
 from .access import files_known_to
@@ -106,6 +106,41 @@ def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifet
         file.refresh_from_db(fields=["created_at"])
         record(by=by, action="file.created", target=file, changes={"bytes": file.bytes, "purpose": purpose})
     return file
+
+
+def keep_output(
+    *,
+    file_id: UUID,
+    filename: str,
+    content: BinaryIO,
+    size: int,
+    purpose: str,
+    made_with: Collection[str],
+    expires_at: datetime | None,
+) -> File:
+    """Store what Atrium itself wrote, such as a batch's answers; the row is the caller's to save, in its transaction.
+
+    Args:
+        file_id: a new one for each attempt: bytes are never overwritten, and those of an attempt that died are nobody's.
+        purpose: such as `batch_output`; uploads cannot have it.
+        made_with: the groups of the caller for whom it was made.
+
+    Raises:
+        StorageUnavailable: try again.
+    """
+    return File(
+        id=file_id,
+        tenant_id=current_tenant(),
+        purpose=purpose,
+        filename=filename,
+        bytes=size,
+        mime_type=mime_type_of(filename),
+        sha256=_digest(content),
+        storage_key=storage.put(file_id, content),
+        status=File.Status.PROCESSED,
+        expires_at=expires_at,
+        made_with=sorted(made_with),
+    )
 
 
 def mime_type_of(filename: str) -> str:

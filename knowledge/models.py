@@ -84,6 +84,12 @@ class File(TenantModel):
         related_name="+", help_text="Its next version: once every store has that one, this one is deleted.",
     )  # fmt: skip
     deleted_at = models.DateTimeField(null=True, editable=False, help_text="Its bytes are about to be removed.")
+    made_with = ArrayField(
+        models.CharField(max_length=128),
+        null=True,
+        editable=False,
+        help_text="Of output: the groups of the caller for whom it was made; who is limited to groups needs them all.",
+    )
 
     objects: ClassVar[Living] = Living()
     all_rows = TenantManager()

@@ -230,12 +230,31 @@ def verify(parsed: ParsedKey, *, now: datetime) -> Caller:
         tenant = Tenant.objects.filter(id=tenant_id).first() if key else None
     if key is None or tenant is None or not secret_matches(parsed.secret, key.secret_hash):
         raise InvalidKey("Incorrect API key provided.")
+    return _caller(key, tenant, now=now)
+
+
+def caller_of_key(*, key_id: UUID, now: datetime) -> Caller:
+    """The caller that a key of the current tenant stands for: for work that goes on after its request.
+
+    Raises:
+        InvalidKey: gone, expired or revoked meanwhile.
+        TenantSuspended: the tenant is out of service.
+    """
+    with tenant_scope() as tenant_id:
+        key = ApiKey.objects.filter(id=key_id).first()
+        tenant = Tenant.objects.filter(id=tenant_id).first() if key else None
+    if key is None or tenant is None:
+        raise InvalidKey("This API key has expired or was revoked.")
+    return _caller(key, tenant, now=now)
+
+
+def _caller(key: ApiKey, tenant: Tenant, *, now: datetime) -> Caller:
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
         raise InvalidKey("This API key has expired or was revoked.")
     if tenant.status != Tenant.Status.ACTIVE:
         raise TenantSuspended("This tenant is suspended. Ask the platform's operator.")
     return Caller(
-        tenant_id=tenant_id,
+        tenant_id=tenant.id,
         key_id=key.id,
         key_prefix=key.prefix,
         scopes=frozenset(key.scopes),

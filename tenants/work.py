@@ -18,6 +18,8 @@ PURGING = "purging"
 REEMBEDDING = "reembedding"
 FETCHING = "fetching"
 SYNCING = "syncing"
+BATCHES = "batches"
+BATCH_LINES = "batch_lines"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ def finish(claim: Claim) -> bool:
 def retry(claim: Claim, *, delay: timedelta, reason: str) -> bool:
     """Give the unit back, to be claimed again after `delay`; False where the lease was lost."""
     return _return(claim, "delayed" if delay else "queued", delay, reason)
+
+
+def hasten(tenant_id: UUID, work_id: UUID) -> bool:
+    """Let a delayed unit wait no longer; False where it is not delayed."""
+    return bool(_rows("SELECT hasten_work(%s, %s)", [tenant_id, work_id])[0][0])
 
 
 def bury(claim: Claim, *, reason: str) -> bool:

@@ -1,6 +1,7 @@
-"""What it says: the catalogue of models and deployments, the tenants' grants and variants, and generations."""
+"""What it says: the catalogue of models and deployments, the tenants' grants and variants, generations, batches."""
 
 from .attempts import InferenceAttempt
+from .batches import Batch, BatchLine
 from .catalogue import Capability, Deployment, DeploymentBase, Fallback, Grant, Model, OwnAccountPrice, TenantDeployment
 from .conversations import Conversation, ConversationItem
 from .generations import Generation
@@ -8,6 +9,8 @@ from .variants import VARIANT_PREFIX, Variant
 
 __all__ = [
     "VARIANT_PREFIX",
+    "Batch",
+    "BatchLine",
     "Capability",
     "Conversation",
     "ConversationItem",

@@ -67,12 +67,12 @@ BEGIN
         SELECT array_agg(lane.tenant_id) INTO v_lanes FROM (
             SELECT l.tenant_id FROM tenants_lane l
              WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
-               AND (p_most_running IS NULL OR l.running < p_most_running * l.weight)
+               AND (p_most_running IS NULL OR l.running < p_most_running::float8 * l.weight)
              ORDER BY l.running::float8 / l.weight, l.served_at LIMIT p_max FOR UPDATE SKIP LOCKED) lane;
         IF v_lanes IS NULL AND v_try = 1 THEN
             SELECT ARRAY[l.tenant_id] INTO v_lanes FROM tenants_lane l
              WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
-               AND (p_most_running IS NULL OR l.running < p_most_running * l.weight)
+               AND (p_most_running IS NULL OR l.running < p_most_running::float8 * l.weight)
              ORDER BY l.running::float8 / l.weight, l.served_at LIMIT 1 FOR UPDATE;
         END IF;
         IF v_lanes IS NULL THEN
@@ -88,7 +88,7 @@ BEGIN
                         WHERE q.queue = p_queue AND q.tenant_id = l.tenant_id AND q.state = 'queued'
                         ORDER BY q.priority, q.available_at, q.id LIMIT p_max) u
                  WHERE l.queue = p_queue AND l.tenant_id = ANY (v_lanes)
-                   AND (p_most_running IS NULL OR l.running + u.place <= p_most_running * l.weight)
+                   AND (p_most_running IS NULL OR l.running + u.place <= p_most_running::float8 * l.weight)
                  ORDER BY share, l.served_at, u.place LIMIT p_max),
             free AS MATERIALIZED (
                 SELECT w.ctid AS at, c.share, c.served_at, c.place FROM candidate c JOIN tenants_work w ON w.ctid = c.at
@@ -141,6 +141,15 @@ BEGIN
     END IF;
     UPDATE tenants_lane l SET running = greatest(l.running - 1, 0) WHERE l.queue = v_queue AND l.tenant_id = p_tenant;
     RETURN true;
+END $$;
+
+-- What a delayed unit waited for has come: it is queued now. False where it is not delayed.
+CREATE OR REPLACE FUNCTION hasten_work(p_tenant uuid, p_id uuid)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tenants_work w SET state = 'queued', available_at = clock_timestamp()
+     WHERE w.tenant_id = p_tenant AND w.id = p_id AND w.state = 'delayed';
+    RETURN FOUND;
 END $$;
 
 -- Put units of work beside one that stands on the queue already: they take its place in the order, and its lane.

@@ -1,0 +1,30 @@
+-- What became of a line's call, in the transaction that settles it: so a line that ended never runs again.
+-- A failure that may pass is tried again a few times, further and further apart, where nothing was used: each line is
+-- billed once. The line that ends last wakes the batch's driver; where two end at once its own delay does.
+CREATE OR REPLACE FUNCTION end_batch_line(
+    p_tenant uuid, p_generation uuid, p_state text, p_answer jsonb, p_error jsonb, p_used boolean)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_type text := p_error -> 'error' ->> 'type';
+    v_code text := p_error -> 'error' ->> 'code';
+    v_again boolean := NOT p_used AND (p_state = 'cancelled' OR (v_type IN ('server_error', 'rate_limit_error')
+                           AND v_code NOT IN ('worker_lost', 'deadline_exceeded')));
+    v_batch uuid;
+BEGIN
+    UPDATE inference_batchline l
+       SET attempts = l.attempts + 1,
+           state = CASE WHEN p_state = 'completed' THEN 'completed' WHEN v_again AND l.attempts < 3 THEN 'waiting'
+                        ELSE 'failed' END,
+           not_before = clock_timestamp() + 5 * power(3, l.attempts) * interval '1 second',
+           answer = coalesce(p_answer, p_error),
+           status = CASE WHEN p_state = 'completed' THEN 200 WHEN v_code = 'insufficient_quota' THEN 429
+                         WHEN v_code = 'model_not_found' THEN 404 WHEN v_code = 'deadline_exceeded' THEN 504
+                         WHEN v_type = 'rate_limit_error' THEN 429 WHEN v_type = 'invalid_request_error' THEN 400
+                         ELSE 502 END
+     WHERE l.tenant_id = p_tenant AND l.generation_id = p_generation AND l.state = 'queued'
+    RETURNING l.batch_id INTO v_batch;
+    IF FOUND AND NOT EXISTS (SELECT 1 FROM inference_batchline l
+                              WHERE l.tenant_id = p_tenant AND l.batch_id = v_batch AND l.state = 'queued') THEN
+        PERFORM hasten_work(p_tenant, v_batch);
+    END IF;
+END $$;
