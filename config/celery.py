@@ -41,6 +41,7 @@ app.conf.beat_schedule = {
     "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
+    "sweep response cache": {"task": "inference.tasks.sweep_response_cache", "schedule": 60.0},
     "tend partitions": {
         "task": "knowledge.tasks.tend_partitions",
         "schedule": 300.0,

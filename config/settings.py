@@ -232,6 +232,10 @@ BREAKER_LONGEST_SECONDS = env.float("BREAKER_LONGEST_SECONDS", 120.0)
 #: Calls of Amazon Bedrock that a process may have under way at once; each waits in a thread.
 BEDROCK_THREADS = env.int("BEDROCK_THREADS", 256)
 
+#: What the response cache keeps of one tenant at most; more pushes the oldest answers out.
+RESPONSE_CACHE_MAX_ENTRIES = env.int("RESPONSE_CACHE_MAX_ENTRIES", 10_000)
+RESPONSE_CACHE_MAX_BYTES = env.int("RESPONSE_CACHE_MAX_BYTES", 64 * 1024 * 1024)
+
 # --- search at size ----------------------------------------------------------------------------------------------
 
 #: A tenant with so many rows of vectors gets a partition of its own with an index inside, and goes back among the others

@@ -13,7 +13,7 @@ from tenants.errors import InvalidRequest
 #: Members that are Atrium's own business and never reach an upstream.
 OWN_MEMBERS = frozenset(
     {"model", "stream", "stream_options", "user", "safety_identifier", "metadata", "store", "service_tier", "tools"}
-    | {"max_tokens", "max_completion_tokens"}
+    | {"max_tokens", "max_completion_tokens", "cache"}
 )
 
 
@@ -106,6 +106,7 @@ class ChatRequest(Lenient):
     metadata: dict[str, str] | None = None
     store: bool | None = None
     service_tier: str | None = None
+    cache: bool | None = Field(default=None, description="False: neither answered from the response cache nor kept.")
 
     @property
     def output_limit(self) -> int | None:

@@ -1,5 +1,6 @@
 """Thin tasks: start, sweep. A bell carries nothing; the claim says for whom the worker acts (`inference/engine`)."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError
 from billing.limits import release_arguments
 from tenants import work
 
-from . import bells, generations
+from . import bells, generations, response_cache
 from .generations import Admission
 from .relay import tell
 
@@ -62,4 +63,12 @@ def sweep_generations() -> None:
 def erase_expired_contents() -> None:
     """Null prompts and answers whose retention ended."""
     while generations.erase_expired_contents() == 500:
+        pass
+
+
+@shared_task
+def sweep_response_cache() -> None:
+    """Let go of kept answers whose time is over."""
+    now = datetime.now(UTC)
+    while response_cache.sweep_expired(now=now):
         pass

@@ -3,12 +3,15 @@
 from django.urls import path
 
 from . import api
+from .response_cache import api as response_cache_api
 from .responses import api as responses_api
 from .responses import conversations_api
 
 urlpatterns = [
     path("models", api.ModelListView.as_view()),
     path("models/<path:model_id>", api.ModelView.as_view()),
+    path("response_cache", response_cache_api.ResponseCacheView.as_view()),
+    path("response_cache/policies/<path:model_id>", response_cache_api.CachePolicyView.as_view()),
     path("responses/input_tokens", responses_api.InputTokensView.as_view()),
     path("responses/<str:response_id>", responses_api.ResponseView.as_view()),
     path("responses/<str:response_id>/cancel", responses_api.ResponseCancelView.as_view()),

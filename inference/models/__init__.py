@@ -5,12 +5,15 @@ from .batches import Batch, BatchLine
 from .catalogue import Capability, Deployment, DeploymentBase, Fallback, Grant, Model, OwnAccountPrice, TenantDeployment
 from .conversations import Conversation, ConversationItem
 from .generations import Generation
+from .response_cache import CachedResponse, CachePolicy
 from .variants import VARIANT_PREFIX, Variant
 
 __all__ = [
     "VARIANT_PREFIX",
     "Batch",
     "BatchLine",
+    "CachePolicy",
+    "CachedResponse",
     "Capability",
     "Conversation",
     "ConversationItem",

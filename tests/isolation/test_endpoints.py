@@ -130,6 +130,10 @@ DOORS = [
     Door("POST", f"{CONVERSATION}/items", "inference", {"items": [SAID]}),
     Door("GET", f"{CONVERSATION}/items/<str:item_id>", "inference"),
     Door("DELETE", f"{CONVERSATION}/items/<str:item_id>", "inference"),
+    Door("GET", "v1/response_cache", "usage.read"),
+    Door("DELETE", "v1/response_cache", "budgets.write"),
+    Door("POST", "v1/response_cache/policies/<path:model_id>", "budgets.write", {"ttl_seconds": 60}),
+    Door("DELETE", "v1/response_cache/policies/<path:model_id>", "budgets.write"),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
