@@ -326,7 +326,7 @@ def test_a_worker_killed_in_the_middle_of_a_document_leaves_it_done_exactly_once
 
 def test_a_worker_killed_among_the_parts_of_a_long_document_and_redis_flushed(atrium: Atrium) -> None:
     tenant = atrium.new_tenant(budget="5")
-    texts = [prose(20_000)]
+    texts = [prose(14_000)]
     store = attach(tenant, texts)
     eventually(lambda: parts_done(atrium, tenant, IngestionPart.Kind.EMBED)[0])
     kill_worker(atrium)
