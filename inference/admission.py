@@ -119,14 +119,16 @@ def offer_embeddings(body: bytes, terms: Terms) -> Offer:
         InvalidRequest: naming the parameter at fault.
     """
     request = parse(EmbeddingsRequest, body)
-    texts = request.texts()
-    size = sum(len(text.encode()) + 2 for text in texts)
-    hold = size * terms.price(Meter.EMBEDDING_TOKENS)
+    passages = request.passages()
+    # A text has no more tokens than bytes, and two around it; of a token array they are known.
+    most = sum(len(passage.encode()) + 2 if isinstance(passage, str) else len(passage) for passage in passages)
+    expected = most // 4 + 1 if isinstance(passages[0], str) else most
+    hold = most * terms.price(Meter.EMBEDDING_TOKENS)
     return Offer(
         request=request.model_dump_json(exclude_none=True).encode(),
         stream=False,
         end_user=request.end_user,
-        estimated_tokens=size // 4 + 1,
+        estimated_tokens=expected,
         output_limit=0,
         prompt_hold=hold,
         hold_min=hold,

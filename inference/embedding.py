@@ -60,8 +60,19 @@ class LocalEmbedder:
     texts_at_once = 32
     counts_word_pieces = True
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, 384), L2-normalised."""
+    def embed(self, passages: Sequence[str] | Sequence[list[int]]) -> np.ndarray:
+        """float32 (n, 384), L2-normalised.
+
+        Raises:
+            InvalidRequest: token arrays, which are of another vocabulary than this model's.
+        """
+        texts = [passage for passage in passages if isinstance(passage, str)]
+        if len(texts) < len(passages):
+            raise InvalidRequest(
+                f"'{self.model}' reads text, not token arrays: send 'input' as text (in LangChain: "
+                "OpenAIEmbeddings(check_embedding_ctx_length=False)).",
+                param="input",
+            )
         return local_minilm().embed(texts)
 
     def count_tokens(self, text: str) -> int:
@@ -84,8 +95,10 @@ class RemoteEmbedder:
             base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key
         )
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, dimensions), as the server gives them; many texts in several requests at once.
+    def embed(self, passages: Sequence[str] | Sequence[list[int]]) -> np.ndarray:
+        """float32 (n, dimensions), as the server gives them; many passages in several requests at once.
+
+        Token arrays are passed on: their vocabulary is between the client and the server.
 
         A request that fails for the moment is tried again after a moment, which is longer where the server says so.
 
@@ -93,22 +106,22 @@ class RemoteEmbedder:
             EmbedderUnavailable: the server failed; temporary.
             InvalidRequest: it answered with other dimensions.
         """
-        requests = [list(texts[start : start + _REQUEST_TEXTS]) for start in range(0, len(texts), _REQUEST_TEXTS)]
+        requests = [passages[start : start + _REQUEST_TEXTS] for start in range(0, len(passages), _REQUEST_TEXTS)]
         try:
             answers = [self._ask(requests[0])] if len(requests) == 1 else list(_connections().map(self._ask, requests))
         except ProviderError as error:
             raise EmbedderUnavailable(error.message) from error
         return np.concatenate(answers) if answers else np.empty((0, self.dimensions), np.float32)
 
-    def _ask(self, texts: list[str]) -> np.ndarray:
+    def _ask(self, passages: Sequence[str] | Sequence[list[int]]) -> np.ndarray:
         for attempt in stamina.retry_context(on=_again, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=2.0):
             with attempt:
-                vectors, _ = self._client.embed(texts)
+                vectors, _ = self._client.embed(list(passages))
         try:
             found = np.asarray(vectors, dtype=np.float32)
         except (TypeError, ValueError):
             found = np.empty(0, np.float32)  # vectors of different lengths, or of something else than numbers
-        if found.shape != (len(texts), self.dimensions) or not np.isfinite(found).all():
+        if found.shape != (len(passages), self.dimensions) or not np.isfinite(found).all():
             raise InvalidRequest(f"'{self.model}' answered with vectors that are not {self.dimensions} finite numbers.")
         return found
 
@@ -142,14 +155,14 @@ def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tu
     """The answer in OpenAI's shape, and the tokens that were embedded.
 
     Raises:
-        InvalidRequest: other dimensions than the model's were asked for.
+        InvalidRequest: other dimensions than the model's were asked for, or it cannot read token arrays.
     """
     embedder = embedder_for(model)
     if request.dimensions not in (None, embedder.dimensions):
         raise InvalidRequest(f"'{alias}' has {embedder.dimensions} dimensions.", param="dimensions")
-    texts = request.texts()
-    vectors = embedder.embed(texts)
-    tokens = sum(embedder.count_tokens(text) for text in texts)
+    passages = request.passages()
+    vectors = embedder.embed(passages)
+    tokens = sum(embedder.count_tokens(passage) if isinstance(passage, str) else len(passage) for passage in passages)
     encode = _base64 if request.encoding_format == "base64" else _floats
     data = [{"object": "embedding", "index": index, "embedding": encode(row)} for index, row in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}

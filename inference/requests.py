@@ -6,7 +6,7 @@ Unknown members are ignored, as the wire demands. Members that Atrium does not i
 import re
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from tenants.errors import InvalidRequest
 
@@ -146,7 +146,7 @@ class EmbeddingsRequest(Lenient):
     """An embeddings request."""
 
     model: str = Field(min_length=1, max_length=200)
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | list[str] | list[StrictInt] | list[list[StrictInt]]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
     user: str | None = Field(default=None, max_length=200)
@@ -156,20 +156,22 @@ class EmbeddingsRequest(Lenient):
         """The client's end user, opaque to Atrium."""
         return self.user or ""
 
-    def texts(self) -> list[str]:
-        """The texts to embed.
+    def passages(self) -> list[str] | list[list[int]]:
+        """What to embed, one vector each: texts, or token arrays, which the model's own server alone can read.
 
         Raises:
-            InvalidRequest: none, too many, an empty one, or token arrays (whose vocabulary nobody stated).
+            InvalidRequest: none, too many, an empty one, or what is no token.
         """
-        texts = [self.input] if isinstance(self.input, str) else self.input
-        if not texts or len(texts) > 2048:
-            raise InvalidRequest("'input' must hold 1 to 2048 texts.", param="input")
-        if not all(isinstance(text, str) for text in texts):
-            raise InvalidRequest("Token arrays are not supported: send 'input' as text.", param="input")
-        if not all(texts):
-            raise InvalidRequest("'input' must not hold an empty text.", param="input")
-        return texts  # type: ignore[return-value]
+        passages = self.input if isinstance(self.input, list) else [self.input]
+        if passages and isinstance(passages[0], int):
+            passages = [passages]
+        if not passages or len(passages) > 2048:
+            raise InvalidRequest("'input' must hold 1 to 2048 texts or token arrays.", param="input")
+        if not all(passages):
+            raise InvalidRequest("'input' must not hold an empty text or token array.", param="input")
+        if any(token < 0 for tokens in passages if isinstance(tokens, list) for token in tokens):
+            raise InvalidRequest("'input' must not hold a negative token.", param="input")
+        return passages  # type: ignore[return-value]
 
 
 def parse(model: type[T], data: Any, *, prefix: str = "") -> T:

@@ -7,7 +7,7 @@ decide, so that there is one retry layer.
 import base64
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
@@ -108,8 +108,10 @@ class OpenAICompatible:
         body = request_body(prompt, self._model)
         return completion_of(self._post("/chat/completions", body, cancellation).read())
 
-    def embed(self, texts: list[str], cancellation: Cancellation | None = None) -> tuple[list[Any], int]:
-        """(vectors, prompt tokens) of `texts`, in their order; a vector is a sequence of floats.
+    def embed(
+        self, texts: Sequence[str | list[int]], cancellation: Cancellation | None = None
+    ) -> tuple[list[Any], int]:
+        """(vectors, prompt tokens) of `texts` or token arrays, in their order; a vector is a sequence of floats.
 
         base64 is asked for, a third of the bytes and a tenth of the work; servers that do not know it send numbers.
         """

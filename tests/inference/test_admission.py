@@ -124,6 +124,11 @@ def test_the_worker_reads_the_request_that_was_offered() -> None:
     assert (offer.stream, offer.end_user) == (True, "u")
 
 
+def test_embeddings_of_tokens_hold_as_many() -> None:
+    offer = offer_embeddings(b'{"model": "alias", "input": [[15339, 1917], [9906]]}', terms("large"))
+    assert (offer.hold, offer.estimated_tokens) == (3 * Decimal("0.0000001"), 3)
+
+
 def test_embeddings_hold_their_bytes_and_two_special_tokens_a_text() -> None:
     offer = offer_embeddings(b'{"model": "alias", "input": ["ab", "\xc3\xa9"], "user": "u"}', terms("large"))
     # (2 + 2) + (2 + 2) bytes.

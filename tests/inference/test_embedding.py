@@ -56,6 +56,15 @@ def overloaded(after):
     return ProviderError("The model's server is overloaded.", code="upstream_rate_limited", retry_after=after)
 
 
+def test_token_arrays_are_passed_on_to_a_server_and_refused_by_the_built_in_model():
+    server = Server([[0.5, 0.5]] * 2)
+    assert remote(server).embed([[15339, 1917], [9906]]).shape == (2, 2)
+    assert server.asked == [[[15339, 1917], [9906]]]
+    with pytest.raises(InvalidRequest, match="reads text, not token arrays") as refused:
+        LocalEmbedder().embed([[15339, 1917]])
+    assert refused.value.param == "input"
+
+
 def test_a_temporary_fault_is_tried_again_and_a_lasting_one_is_not():
     server = Server(overloaded(0.01), ProviderError("broke", code="upstream_error"))
     assert remote(server).embed(["1"]).tolist() == [[1.0, 0.0]]

@@ -177,18 +177,28 @@ def test_turns_reach_an_upstream_as_the_client_wrote_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "texts"), [("one", ["one"]), (["one", "two"], ["one", "two"]), (["x"] * 2048, ["x"] * 2048)]
+    ("given", "passages"),
+    [
+        ("one", ["one"]),
+        (["one", "two"], ["one", "two"]),
+        (["x"] * 2048, ["x"] * 2048),
+        ([1, 0, 100_256], [[1, 0, 100_256]]),
+        ([[1, 2], [3]], [[1, 2], [3]]),
+        (["1"], ["1"]),
+    ],
 )
-def test_embeddings_take_a_text_or_many(given: Any, texts: list[str]) -> None:
-    assert parse(EmbeddingsRequest, {"model": "m", "input": given}).texts() == texts
+def test_embeddings_take_a_text_or_many_or_their_tokens(given: Any, passages: list[Any]) -> None:
+    assert parse(EmbeddingsRequest, {"model": "m", "input": given}).passages() == passages
 
 
 @pytest.mark.parametrize(
-    "given", ["", [], ["one", ""], ["x"] * 2049, [1, 2, 3], [[1, 2], [3]], 5, None, [None], {"a": 1}]
-)
+    "given",
+    ["", [], ["one", ""], ["x"] * 2049, 5, None, [None], {"a": 1}, [[]], [[1], []], [-1], [[1], [-1]], [1.5], [True],
+     [1, "one"], [[1], "one"], [[1]] * 2049],
+)  # fmt: skip
 def test_embeddings_of_anything_else_are_refused(given: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse(EmbeddingsRequest, {"model": "m", "input": given}).texts()
+        parse(EmbeddingsRequest, {"model": "m", "input": given}).passages()
     assert str(caught.value.param).startswith("input")
 
 
