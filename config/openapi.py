@@ -93,9 +93,9 @@ def only_the_api(endpoints: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def add_hot_path(result: Document, generator: Any, **kwargs: Any) -> Document:
     """Chat completions and embeddings, which are served beside Django."""
     _add_schemas(result)
-    result["paths"]["/v1/chat/completions"] = {"post": _chat()}
-    result["paths"]["/v1/embeddings"] = {"post": _embeddings()}
-    result["paths"]["/v1/responses"] = {"post": _responses()}
+    result["paths"].setdefault("/v1/chat/completions", {})["post"] = _chat()
+    result["paths"].setdefault("/v1/embeddings", {})["post"] = _embeddings()
+    result["paths"].setdefault("/v1/responses", {})["post"] = _responses()
     # A document that has no view with an API key yet still describes the hot path's.
     schemes = result["components"].setdefault("securitySchemes", {})
     schemes.setdefault(ApiKeyScheme.name, ApiKeyScheme(None).get_security_definition(None))

@@ -12,7 +12,7 @@ from billing.models import UsageRecord
 from billing.reservations import plain
 from tenants.admin_base import BILLING, KNOWLEDGE, AtriumAdmin, TenantAdmin
 
-from . import catalogue
+from . import catalogue, prompts_admin  # noqa: F401  the latter registers its pages
 from .deployment_form import DeploymentForm
 from .models import Deployment, Generation, Grant, Model
 

@@ -1,8 +1,11 @@
-"""URLs of inference, under /v1; chat completions and embeddings are served beside Django (`inference.gateway`)."""
+"""URLs of inference, under /v1; chat completions and embeddings are created beside Django (`inference.gateway`)."""
 
 from django.urls import path
 
 from . import api
+from . import stored_completions_api as completions
+from .feedback import api as feedback
+from .prompts import api as prompts
 from .response_cache import api as response_cache_api
 from .responses import api as responses_api
 from .responses import conversations_api
@@ -20,4 +23,19 @@ urlpatterns = [
     path("conversations/<str:conversation_id>", conversations_api.ConversationView.as_view()),
     path("conversations/<str:conversation_id>/items", conversations_api.ConversationItemsView.as_view()),
     path("conversations/<str:conversation_id>/items/<str:item_id>", conversations_api.ConversationItemView.as_view()),
+    path("chat/completions", completions.StoredCompletionsView.as_view()),
+    path("chat/completions/<str:completion_id>", completions.StoredCompletionView.as_view()),
+    path("chat/completions/<str:completion_id>/messages", completions.StoredMessagesView.as_view()),
+    path("embeddings", completions.EmbeddingsPathView.as_view()),
+    path("prompts", prompts.PromptsView.as_view()),
+    path("prompts/<str:prompt_id>", prompts.PromptView.as_view()),
+    path("prompts/<str:prompt_id>/versions", prompts.PromptVersionsView.as_view()),
+    path("prompts/<str:prompt_id>/versions/<str:version_id>", prompts.PromptVersionView.as_view()),
+    path("prompts/<str:prompt_id>/labels", prompts.PromptLabelsView.as_view()),
+    path("prompts/<str:prompt_id>/labels/<str:label_id>", prompts.PromptLabelView.as_view()),
+    path("prompts/<str:prompt_id>/label_moves", prompts.PromptLabelMovesView.as_view()),
+    path("prompts/<str:prompt_id>/render", prompts.PromptRenderView.as_view()),
+    path("feedback", feedback.FeedbackListView.as_view()),
+    path("feedback/export", feedback.FeedbackExportView.as_view()),
+    path("feedback/<str:feedback_id>", feedback.FeedbackView.as_view()),
 ]

@@ -322,7 +322,9 @@ class TenantPageAdmin(TenantAdmin):
     shows_tenant = False
     add_form = forms.ModelForm
     add_fields = ("slug", "name", "currency", "external_id", "content_retention_days")
-    fields = ("name", "slug", "status", "currency", "external_id", "content_retention_days", "created_at")
+    fields = (
+        "name", "slug", "status", "currency", "external_id", "content_retention_days", "feedback_retention_days", "created_at",
+    )  # fmt: skip
     readonly_fields = ("slug", "status", "currency", "external_id", "created_at")
 
     @display(description="Status", label={"active": "success", "suspended": "danger"})

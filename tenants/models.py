@@ -40,6 +40,11 @@ class Tenant(models.Model):
     content_retention_days = models.PositiveIntegerField(
         default=30, help_text="Days that prompts and answers are kept. 0: gone when the call is settled."
     )
+    feedback_retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Days that those with feedback are kept, for evaluation and fine-tuning. Empty: like the others.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     app_may = ("SELECT", "INSERT", "UPDATE")

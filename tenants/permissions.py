@@ -11,6 +11,10 @@ KEY_SCOPES = frozenset(
         "files.write",
         "vector_stores.read",  # search included
         "vector_stores.write",
+        "prompts.read",  # rendering included; calls that use a prompt need "inference" only
+        "prompts.write",
+        "feedback.read",  # exports for evaluation and fine-tuning included
+        "feedback.write",
         "usage.read",  # finance: usage and costs
         "keys.write",  # issue, list and revoke keys
         SPEAKS_FOR_ALL,
@@ -21,19 +25,21 @@ KEY_SCOPES = frozenset(
 
 #: What each role may do in the admin: `<object>.<view|change>`.
 ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
-    "viewer": frozenset({"documents.view", "usage.view", "models.view"}),
+    "viewer": frozenset({"documents.view", "usage.view", "models.view", "prompts.view"}),
     "finance": frozenset({"usage.view", "budgets.view", "audit.view"}),
     "developer": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "usage.view", "budgets.view", "models.view"}
+        | {"prompts.view", "feedback.view"}
     ),
     "admin": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view", "settings.view"}
+        | {"prompts.view", "feedback.view"}
     ),
     "owner": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view"}
-        | {"settings.view", "settings.change"}
+        | {"settings.view", "settings.change", "prompts.view", "feedback.view"}
     ),
 }
 

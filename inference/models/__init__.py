@@ -4,7 +4,9 @@ from .attempts import InferenceAttempt
 from .batches import Batch, BatchLine
 from .catalogue import Capability, Deployment, DeploymentBase, Fallback, Grant, Model, OwnAccountPrice, TenantDeployment
 from .conversations import Conversation, ConversationItem
+from .feedback import Feedback
 from .generations import Generation
+from .prompts import Prompt, PromptLabel, PromptLabelMove, PromptVersion
 from .response_cache import CachedResponse, CachePolicy
 from .variants import VARIANT_PREFIX, Variant
 
@@ -20,11 +22,16 @@ __all__ = [
     "Deployment",
     "DeploymentBase",
     "Fallback",
+    "Feedback",
     "Generation",
     "Grant",
     "InferenceAttempt",
     "Model",
     "OwnAccountPrice",
+    "Prompt",
+    "PromptLabel",
+    "PromptLabelMove",
+    "PromptVersion",
     "TenantDeployment",
     "Variant",
 ]

@@ -38,6 +38,9 @@ class Generation(TenantModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True)
     contents_until = models.DateTimeField(null=True)
+    stored = models.BooleanField(default=False, db_default=False, help_text="A chat completion with `store: true`.")
+    metadata = models.JSONField(null=True, help_text="Of a stored one; the client may change it.")
+    prompt_version_id = models.UUIDField(null=True, help_text="The version of the prompt that the call named.")
 
     definer_may = ("SELECT",)
 
@@ -46,5 +49,6 @@ class Generation(TenantModel):
         indexes = [
             models.Index(
                 fields=["contents_until"], name="inference_generation_expiry", condition=models.Q(request__isnull=False)
-            )
+            ),
+            models.Index(fields=["tenant", "id"], name="inference_generation_stored", condition=models.Q(stored=True)),
         ]

@@ -1,6 +1,7 @@
 """globex's owner at the admin tries acme's objects through every door; each answers as for an object that is not there."""
 
 import re
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import Budget, UsageRecord
-from inference.models import Generation, Grant
+from inference.models import Feedback, Generation, Grant, Prompt, PromptVersion
 from knowledge.models import File, Space, VectorStore, VectorStoreFile
 from tenants.audit import COMMAND_LINE, record
 from tenants.ids import uuid7
@@ -28,7 +29,7 @@ __all__ = ["plain_static_files"]
 MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, Membership, AuditEvent, Tenant, Budget, UsageRecord,
-    Generation, Grant,
+    Generation, Grant, Prompt, PromptVersion, Feedback,
 ]  # fmt: skip
 ACTIONS = {ApiKey: "revoke", SigningSecret: "revoke", Tenant: "suspend"}
 
@@ -70,6 +71,20 @@ def theirs(acme: Member) -> dict[type, Any]:
             **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
         )
         secret = SigningSecret.objects.create(**own, name=MARK, secret="not a secret")
+        prompt = Prompt.objects.create(**own, name=MARK, description=MARK)
+        version = PromptVersion.objects.create(
+            **own,
+            prompt=prompt,
+            number=1,
+            definition={"messages": [MARK]},
+            note=MARK,
+            created_by_type="x",
+            created_by_id=MARK,
+        )
+        feedback = Feedback.objects.create(
+            **own, generation_id=call.id, kind="chat", rater="x", end_user=MARK, alias=MARK, comment=MARK, rating=1,
+            answered_at=datetime.now(UTC),
+        )  # fmt: skip
         event = record(by=COMMAND_LINE, action=MARK, target=store)
         rows = [
             store,
@@ -80,6 +95,9 @@ def theirs(acme: Member) -> dict[type, Any]:
             usage,
             call,
             event,
+            prompt,
+            version,
+            feedback,
             ApiKey.objects.get(),
             Membership.objects.get(),
         ]

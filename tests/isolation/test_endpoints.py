@@ -63,6 +63,8 @@ BATCHES = f"{STORE}/file_batches"
 READ, WRITE = "vector_stores.read", "vector_stores.write"
 SECRET, SECRETS = "v1/signing_secrets/<str:secret_id>", "v1/signing_secrets"
 USAGE = "v1/organization/usage"
+CHAT = "v1/chat/completions"
+PROMPT, PROMPTS = "v1/prompts/<str:prompt_id>", "v1/prompts"
 BUCKET = {"type": "s3", "bucket": "acmemark", "region": "us-east-1", "access_key_id": "a", "secret_access_key": "b"}
 RESPONSE, CONVERSATION = "v1/responses/<str:response_id>", "v1/conversations/<str:conversation_id>"
 SAID = {"role": "user", "content": "acmemark"}
@@ -134,6 +136,30 @@ DOORS = [
     Door("DELETE", "v1/response_cache", "budgets.write"),
     Door("POST", "v1/response_cache/policies/<path:model_id>", "budgets.write", {"ttl_seconds": 60}),
     Door("DELETE", "v1/response_cache/policies/<path:model_id>", "budgets.write"),
+    Door("GET", CHAT, "inference"),
+    Door("GET", f"{CHAT}/<str:completion_id>", "inference"),
+    Door("POST", f"{CHAT}/<str:completion_id>", "inference", {"metadata": {"a": "b"}}),
+    Door("DELETE", f"{CHAT}/<str:completion_id>", "inference"),
+    Door("GET", f"{CHAT}/<str:completion_id>/messages", "inference"),
+    Door("GET", PROMPTS, "prompts.read"),
+    Door("POST", PROMPTS, "prompts.write", {"name": "p"}),
+    Door("GET", PROMPT, "prompts.read"),
+    Door("POST", PROMPT, "prompts.write", {"name": "taken"}),
+    Door("DELETE", PROMPT, "prompts.write"),
+    Door("GET", f"{PROMPT}/versions", "prompts.read"),
+    Door("POST", f"{PROMPT}/versions", "prompts.write", {"messages": MESSAGES}),
+    Door("GET", f"{PROMPT}/versions/<str:version_id>", "prompts.read"),
+    Door("GET", f"{PROMPT}/labels", "prompts.read"),
+    Door("PUT", f"{PROMPT}/labels/<str:label_id>", "prompts.write", {"version": 1}),
+    Door("DELETE", f"{PROMPT}/labels/<str:label_id>", "prompts.write"),
+    Door("GET", f"{PROMPT}/label_moves", "prompts.read"),
+    Door("POST", f"{PROMPT}/render", "prompts.read", {"version": "acmemark"}),
+    Door("GET", "v1/feedback", "feedback.read"),
+    Door("POST", "v1/feedback", "feedback.write", {"response_id": "{completion}", "rating": 1}),
+    Door("DELETE", "v1/feedback", "feedback.write"),
+    Door("GET", "v1/feedback/export", "feedback.read"),
+    Door("GET", "v1/feedback/<str:feedback_id>", "feedback.read"),
+    Door("DELETE", "v1/feedback/<str:feedback_id>", "feedback.write"),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
@@ -224,6 +250,16 @@ def a_conversation(member: Member) -> dict[str, str]:
     return {"conversation": made["id"], "item": items["first_id"], "response": public_id("resp_", row.id)}
 
 
+def a_stored_completion(member: Member) -> str:
+    """The id of a chat completion with `store: true`."""
+    with acting_for(member.tenant.id), tenant_scope() as tenant_id:
+        row = Generation.objects.create(
+            tenant_id=tenant_id, kind="chat", state="completed", key_id=uuid7(), alias="acmemark", model="acmemark",
+            terms={}, inbox="x", stored=True, request={"messages": MESSAGES}, answer={"choices": [{"message": {}}]},
+        )  # fmt: skip
+    return public_id("chatcmpl-", row.id)
+
+
 @pytest.fixture
 def theirs(acme: Member) -> dict[str, str]:
     """The ids of one of each of acme's objects, as acme's own client sees them."""
@@ -238,11 +274,18 @@ def theirs(acme: Member) -> dict[str, str]:
         key, _ = issue(name="acmemark", scopes=["inference"], by=COMMAND_LINE)
         secret, _ = create_secret(name="acmemark", by=COMMAND_LINE, now=datetime.now(UTC))
     share_a_model(acme)
+    completion = a_stored_completion(acme)
+    said = {"response_id": completion, "rating": 1, "comment": "acmemark"}
+    feedback = acme.client.post("/v1/feedback", said, format="json").json()["id"]
+    version = {"messages": [{"role": "user", "content": "acmemark"}], "labels": ["acmemark"]}
+    prompt = acme.client.post("/v1/prompts", {"name": "acmemark", "version": version}, format="json").json()["id"]
     tenant = public_id("tenant_", acme.tenant.id)
     key_id = public_id("key_", key.id)
     return {
         "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
         "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
+        "completion": completion, "feedback": feedback,
+        "prompt": prompt, "version": "acmemark", "label": "acmemark",
     }  # fmt: skip
 
 
@@ -250,7 +293,8 @@ NOBODYS = {
     "file": f"file-{MISSING}", "store": f"vs_{MISSING}", "batch": f"vsfb_{MISSING}", "key": f"key_{MISSING}",
     "model": "nobodys", "tenant": f"tenant_{MISSING}", "secret": f"esk_{MISSING}",
     "source": f"src_{MISSING}", "response": f"resp_{MISSING}", "conversation": f"conv_{MISSING}",
-    "item": f"msg_{MISSING}",
+    "item": f"msg_{MISSING}", "completion": f"chatcmpl-{MISSING}", "feedback": f"fb_{MISSING}",
+    "prompt": f"pmpt_{MISSING}", "version": "nobodys", "label": "nobodys",
 }  # fmt: skip
 
 
@@ -258,10 +302,8 @@ def knock(member: Member, door: Door, ids: dict[str, str]) -> tuple[int, str]:
     """(status, body) with the ids that were asked for left out."""
     url = "/" + re.sub(r"<\w+:(\w+)_id>", lambda match: ids[match[1]], door.route)
     text = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], json.dumps(door.body))
-    body = json.loads(text)
-    answer = member.client.generic(
-        door.method, url, json.dumps(body) if door.method == "POST" else "", content_type="application/json"
-    )
+    body = text if door.method in ("POST", "PUT") else ""
+    answer = member.client.generic(door.method, url, body, content_type="application/json")
     text = answer.getvalue().decode()
     for value in ids.values():
         text = text.replace(value, "ID")
@@ -330,7 +372,7 @@ def test_lists_and_reports_hold_nothing_of_another_tenant(theirs: dict[str, str]
 
     def told(door: Door) -> object:
         answers = [globex.client.get(f"/{door.route}", asked) for asked in ({}, {"start_time": 1}, query)]
-        return [mark for answer in answers for mark in marks if mark in answer.content.decode()]
+        return [mark for answer in answers for mark in marks if mark in answer.getvalue().decode()]
 
     assert failures([door for door in DOORS if door.method == "GET" and "<" not in door.route], told) == {}
 
@@ -347,6 +389,9 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
         f"/v1/conversations/{theirs['conversation']}",
         f"/v1/conversations/{theirs['conversation']}/items",
         "/v1/budgets",
+        f"/v1/chat/completions/{theirs['completion']}",
+        f"/v1/prompts/{theirs['prompt']}",
+        f"/v1/feedback/{theirs['feedback']}",
     ]
     before = [acme.client.get(url).json() for url in urls]
     for door in DOORS:

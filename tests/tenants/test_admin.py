@@ -40,6 +40,9 @@ PAGES = {
     "billing/usagerecord": ("usage", False),
     "inference/generation": ("usage", False),
     "inference/grant": ("models", False),
+    "inference/prompt": ("prompts", False),
+    "inference/promptversion": ("prompts", False),
+    "inference/feedback": ("feedback", False),
 }
 STAFF_PAGES = [
     "billing/plan", "billing/price", "billing/tenantprice", "billing/subscription", "inference/model",

@@ -1,0 +1,91 @@
+"""Admin pages of prompts and feedback: what there is and who made it. Changes go through the API."""
+
+import json
+
+from django.contrib import admin
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from tenants.admin_base import KNOWLEDGE, TenantAdmin
+
+from .feedback.giving import answer_id_of
+from .models import Feedback, Prompt, PromptLabel, PromptVersion
+
+
+@admin.register(Prompt)
+class PromptAdmin(TenantAdmin):
+    """Prompts and where their labels point."""
+
+    group, icon, area = KNOWLEDGE, "edit_note", "prompts"
+    list_display = ("name", "newest", "shown_labels", "description", "updated_at")
+    search_fields = ("name", "description")
+    ordering = ("name",)
+    fields = ("name", "description", "newest", "shown_labels", "created_at", "updated_at")
+    readonly_fields = ("newest", "shown_labels", "created_at", "updated_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prompt]:
+        """Those that are not deleted, with their labels."""
+        labels = Prefetch("labels", PromptLabel.objects.select_related("version").order_by("name"))
+        return super().get_queryset(request).filter(deleted_at__isnull=True).prefetch_related(labels)
+
+    @display(description="Labels")
+    def shown_labels(self, row: Prompt) -> str:
+        return ", ".join(f"{label.name} → {label.version.number}" for label in row.labels.all())
+
+
+@admin.register(PromptVersion)
+class PromptVersionAdmin(TenantAdmin):
+    """What prompts say, version by version."""
+
+    group, icon, label, area = KNOWLEDGE, "history", "Prompt versions", "prompts"
+    list_display = ("prompt", "number", "note", "author", "created_at")
+    list_select_related = ("prompt",)
+    search_fields = ("prompt__name", "note")
+    ordering = ("-id",)
+    fields = ("prompt", "number", "note", "shown_definition", "author", "created_at")
+    readonly_fields = ("shown_definition", "author", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PromptVersion]:
+        """Those of prompts that are not deleted."""
+        return super().get_queryset(request).filter(prompt__deleted_at__isnull=True)
+
+    @display(description="Messages, variables, defaults")
+    def shown_definition(self, row: PromptVersion) -> str:
+        return json.dumps(row.definition, indent=2, ensure_ascii=False)
+
+    @display(description="By")
+    def author(self, row: PromptVersion) -> str:
+        return f"{row.created_by_type} {row.created_by_id}"
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(TenantAdmin):
+    """What people said of answers; the answers themselves are not shown."""
+
+    group, icon, label, area = KNOWLEDGE, "thumbs_up_down", "Feedback", "feedback"
+    list_display = ("answer", "shown_rating", "corrected", "tags", "alias", "end_user", "created_at")
+    list_filter = ("rating",)
+    search_fields = ("=generation_id", "=end_user", "=alias")
+    ordering = ("-id",)
+    fields = (
+        "answer", "choice", "shown_rating", "comment", "shown_correction", "tags", "alias", "end_user", "created_at",
+        "updated_at",
+    )  # fmt: skip
+    readonly_fields = ("answer", "shown_rating", "shown_correction", "created_at", "updated_at")
+
+    @display(description="Answer")
+    def answer(self, row: Feedback) -> str:
+        return answer_id_of(row)
+
+    @display(description="Rating", label={"up": "success", "down": "danger", "neither": "info"})
+    def shown_rating(self, row: Feedback) -> str:
+        return {1: "up", 0: "neither", -1: "down"}.get(row.rating, "") if row.rating is not None else ""
+
+    @display(description="Corrected", boolean=True)
+    def corrected(self, row: Feedback) -> bool:
+        return row.correction is not None
+
+    @display(description="Better answer")
+    def shown_correction(self, row: Feedback) -> str:
+        return "" if row.correction is None else json.dumps(row.correction, indent=2, ensure_ascii=False)
