@@ -296,6 +296,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "VectorStoreFileStatusEnum": ["in_progress", "completed", "cancelled", "failed"],
         "BucketTypeEnum": ["s3"],
+        "SafetyActionEnum": ["block", "mask", "flag"],
+        "ModerationActionEnum": ["block", "flag"],
     },
     "SCHEMA_PATH_PREFIX": "/v1",
 }

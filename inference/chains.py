@@ -18,6 +18,7 @@ METERS = {
     Model.Kind.EMBEDDING: (Meter.EMBEDDING_TOKENS,),
     # It reads as an embedding model does, for retrieval, and writes nothing.
     Model.Kind.RERANK: (Meter.EMBEDDING_TOKENS,),
+    Model.Kind.MODERATION: (Meter.MODERATION_CALLS,),
 }
 Prices = dict[tuple[str, str], UnitPrice]
 

@@ -9,6 +9,7 @@ from .prompts import api as prompts
 from .response_cache import api as response_cache_api
 from .responses import api as responses_api
 from .responses import conversations_api
+from .safety import api as safety
 
 urlpatterns = [
     path("models", api.ModelListView.as_view()),
@@ -38,4 +39,8 @@ urlpatterns = [
     path("feedback", feedback.FeedbackListView.as_view()),
     path("feedback/export", feedback.FeedbackExportView.as_view()),
     path("feedback/<str:feedback_id>", feedback.FeedbackView.as_view()),
+    path("safety_policy", safety.SafetyPolicyView.as_view()),
+    path("safety_policy/versions", safety.SafetyPolicyVersionsView.as_view()),
+    path("safety_policy/try", safety.SafetyTrialView.as_view()),
+    path("safety_screenings", safety.ScreeningsView.as_view()),
 ]

@@ -20,6 +20,8 @@ KEY_SCOPES = frozenset(
         SPEAKS_FOR_ALL,
         "budgets.read",
         "budgets.write",
+        "safety.read",  # policies, and what the screens found
+        "safety.write",
     }
 )
 
@@ -34,12 +36,12 @@ ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
     "admin": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view", "settings.view"}
-        | {"prompts.view", "feedback.view"}
+        | {"prompts.view", "feedback.view", "safety.view", "safety.change"}
     ),
     "owner": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view"}
-        | {"settings.view", "settings.change", "prompts.view", "feedback.view"}
+        | {"settings.view", "settings.change", "prompts.view", "feedback.view", "safety.view", "safety.change"}
     ),
 }
 

@@ -8,6 +8,7 @@ from .feedback import Feedback
 from .generations import Generation
 from .prompts import Prompt, PromptLabel, PromptLabelMove, PromptVersion
 from .response_cache import CachedResponse, CachePolicy
+from .safety import SafetyPolicy, Screening
 from .variants import VARIANT_PREFIX, Variant
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "PromptLabel",
     "PromptLabelMove",
     "PromptVersion",
+    "SafetyPolicy",
+    "Screening",
     "TenantDeployment",
     "Variant",
 ]

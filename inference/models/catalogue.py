@@ -48,6 +48,8 @@ class Model(models.Model):
         CHAT = "chat"
         EMBEDDING = "embedding"
         RERANK = "rerank"
+        #: Says what is wrong with a text; named by safety policies, never by a call.
+        MODERATION = "moderation"
 
     class Strategy(models.TextChoices):
         WEIGHTED = "weighted", "By weight"

@@ -81,12 +81,21 @@ def redact(text: str, redaction: Redaction) -> Redacted:
     Raises:
         UnreadableFile: the time was not enough.
     """
-    finds = _merged(list(_finds(text, redaction)))
+    finds = finds_of(text, redaction)
     parts, end = [], 0
     for find in finds:
         parts += [text[end : find.start], placeholder(find)]
         end = find.end
     return Redacted("".join([*parts, text[end:]]), finds)
+
+
+def finds_of(text: str, redaction: Redaction) -> list[Find]:
+    """Every find of `text`, in order, without overlaps.
+
+    Raises:
+        UnreadableFile: the time was not enough.
+    """
+    return _merged(list(_finds(text, redaction)))
 
 
 def _finds(text: str, redaction: Redaction) -> Iterator[Find]:

@@ -97,6 +97,7 @@ def test_the_error_shape_is_openais_where_its_clients_ask_and_a_problem_elsewher
     for path, _, operation in operations(api):
         ours = path.startswith(
             ("/v1/api_keys", "/v1/signing_secrets", "/v1/platform", "/v1/budgets", "/v1/prompts", "/v1/feedback")
+            + ("/v1/safety_policy", "/v1/safety_screenings")
         )
         expected = "Problem" if ours else "Error"
         assert operation["responses"]["4XX"] == {"$ref": f"#/components/responses/{expected}"}, path

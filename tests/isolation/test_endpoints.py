@@ -21,7 +21,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from config.api_docs import DocsView
 from inference.catalogue import forget_terms, grant
 from inference.gateway import ENDPOINTS, Gateway
-from inference.models import Generation
+from inference.models import Generation, Screening
 from tenants.api_keys import issue
 from tenants.api_view import PlatformAPIView, TenantAPIView
 from tenants.audit import COMMAND_LINE
@@ -160,6 +160,13 @@ DOORS = [
     Door("GET", "v1/feedback/export", "feedback.read"),
     Door("GET", "v1/feedback/<str:feedback_id>", "feedback.read"),
     Door("DELETE", "v1/feedback/<str:feedback_id>", "feedback.write"),
+    Door("GET", "v1/safety_policy", "safety.read"),
+    Door("PUT", "v1/safety_policy", "safety.write"),
+    Door("PATCH", "v1/safety_policy", "safety.write"),
+    Door("DELETE", "v1/safety_policy", "safety.write"),
+    Door("GET", "v1/safety_policy/versions", "safety.read"),
+    Door("POST", "v1/safety_policy/try", "safety.read", {"text": "x"}),
+    Door("GET", "v1/safety_screenings", "safety.read"),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
@@ -236,6 +243,16 @@ def share_a_model(member: Member) -> None:
         grant(alias="acmemark", model_name="local-extractive", by=COMMAND_LINE)
 
 
+def screen_something(member: Member) -> None:
+    """A policy that names `acmemark`, and something that it found."""
+    assert member.client.put("/v1/safety_policy", {"deny_list": ["acmemark"]}, format="json").status_code == 200
+    with acting_for(member.tenant.id), tenant_scope() as tenant_id:
+        Screening.objects.create(
+            tenant_id=tenant_id, generation_id=uuid7(), stage="input", screen="deny_list", action="flag", count=1,
+            categories=["acmemark"],
+        )  # fmt: skip
+
+
 def a_conversation(member: Member) -> dict[str, str]:
     """A response, a conversation and an item of it."""
     made = member.client.post(
@@ -279,6 +296,7 @@ def theirs(acme: Member) -> dict[str, str]:
     feedback = acme.client.post("/v1/feedback", said, format="json").json()["id"]
     version = {"messages": [{"role": "user", "content": "acmemark"}], "labels": ["acmemark"]}
     prompt = acme.client.post("/v1/prompts", {"name": "acmemark", "version": version}, format="json").json()["id"]
+    screen_something(acme)
     tenant = public_id("tenant_", acme.tenant.id)
     key_id = public_id("key_", key.id)
     return {
@@ -388,6 +406,8 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
         f"/v1/responses/{theirs['response']}",
         f"/v1/conversations/{theirs['conversation']}",
         f"/v1/conversations/{theirs['conversation']}/items",
+        "/v1/safety_policy",
+        "/v1/safety_screenings",
         "/v1/budgets",
         f"/v1/chat/completions/{theirs['completion']}",
         f"/v1/prompts/{theirs['prompt']}",

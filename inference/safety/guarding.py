@@ -1,0 +1,91 @@
+"""The screens of one call, in the order of its story: its messages, the passages found for it, its answer.
+
+A call without a policy costs one look into what this process remembers. Small texts are looked at where they are; large
+ones in a thread, so that other calls go on meanwhile.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from uuid import UUID
+
+from ..grounded_output import GroundedOutput
+from ..requests import ChatRequest
+from ..threads import in_thread
+from .compiled import CompiledPolicy
+from .messages import screen_messages, screen_passages
+from .output import Chained, Outgoing, ScreenedOutput
+from .policies import policy_in_force, remembered_policy
+from .verdicts import Verdicts, record_screenings
+
+if TYPE_CHECKING:
+    from knowledge.retrieval import Passage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+#: Characters that are looked at in a few milliseconds by all screens together.
+_AT_ONCE = 8_000
+
+
+class Guard:
+    """The screens of one call.
+
+    Args:
+        alias: the model as the client named it, which may have a policy of its own.
+    """
+
+    def __init__(self, *, tenant_id: UUID, call_id: UUID, alias: str) -> None:
+        self._tenant_id = tenant_id
+        self._call_id = call_id
+        self._alias = alias
+        self._policy: CompiledPolicy | None = None
+        self._output: ScreenedOutput | None = None
+        self._verdicts = Verdicts(tenant_id)
+
+    async def messages(self, request: ChatRequest) -> ChatRequest:
+        """The request as it may go on; the policy is read here.
+
+        Raises:
+            ContentFiltered: it may not.
+        """
+        known = remembered_policy(self._tenant_id, self._alias)
+        self._policy = known[0] if known else await in_thread(policy_in_force, self._alias)
+        if self._policy is None or not self._policy.input:
+            return request
+        size = sum(len(message.text()) for message in request.messages)
+        return await _done(size, screen_messages, request, self._policy.input, self._verdicts)
+
+    async def passages(self, found: "Sequence[Passage]") -> "Sequence[Passage]":
+        """The passages that the model may see."""
+        if self._policy is None or not self._policy.passages or not found:
+            return found
+        size = sum(len(passage.text) for passage in found)
+        return await _done(size, screen_passages, found, self._policy.passages, self._verdicts)
+
+    def outgoing(self, request: ChatRequest, grounded: GroundedOutput | None) -> Outgoing | None:
+        """What an answer's choices pass on their way out; None: they leave as they are."""
+        if self._policy is None or not self._policy.output:
+            return grounded
+        self._output = ScreenedOutput(
+            self._policy.output,
+            verdicts=self._verdicts,
+            choices=request.n or 1,
+            tool_calls=self._policy.settings.output.tool_calls,
+        )
+        # The last word is the screens': taking a tag out may join what stood apart.
+        return self._output if grounded is None else Chained(grounded, self._output)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more of the answer can go out, so that nobody need write it."""
+        return self._output is not None and self._output.ended
+
+    async def record(self) -> None:
+        """Write what was found, if anything was. Before the call is settled, so that no ended call lacks it."""
+        if self._verdicts:
+            await in_thread(record_screenings, generation_id=self._call_id, verdicts=self._verdicts)
+
+
+async def _done(size: int, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    if size <= _AT_ONCE:
+        return function(*arguments, **options)
+    return await in_thread(function, *arguments, **options)
