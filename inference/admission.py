@@ -1,6 +1,9 @@
 """What a call may cost at most, from its body and the terms of its grant: the hold that admission takes.
 
-The worst case: every byte of the prompt a token, passages at their cap, every allowed output token of every choice.
+The worst case: every byte of the prompt a token, passages at their cap, every allowed output token of every choice, the
+repair of an answer that must match a schema, at the dearest price of the models that may answer. It is one hold with
+parts, one round trip: a part that is known beforehand needs no reservation of its own. What a call turns out to need
+later takes a child reservation (`billing.reservations.reserve_child`).
 """
 
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from .catalogue import Terms
 from .metering import count_tokens
 from .prompting import message_bytes, passage_bound, question_of
 from .requests import ChatRequest, EmbeddingsRequest, parse
-from .structured_output import check_response_format
+from .structured_output import REPAIR_BYTES, check_response_format, may_be_repaired
 
 #: An answer shorter than this is no use; a budget that cannot pay for it refuses the call.
 _MIN_USEFUL_TOKENS = 16
@@ -33,7 +36,8 @@ class ContextLengthExceeded(AtriumError):
 class Offer:
     """A validated request and what to reserve for it. Tokens are counts, holds are money in the tenant's currency.
 
-    `hold_min` is what the call cannot do without; `prompt_hold` the part of it that is not output.
+    `hold_min` is what the call cannot do without; `prompt_hold` the part of it that does not grow with the answer;
+    `output_price` what each token of the answer's limit adds, in all choices and their repairs.
     """
 
     request: bytes
@@ -42,6 +46,7 @@ class Offer:
     estimated_tokens: int
     output_limit: int
     prompt_hold: Decimal
+    output_price: Decimal
     hold_min: Decimal
     hold: Decimal
 
@@ -65,13 +70,18 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
     prompt_tokens = _check_context(request, prompt_bytes, limit if request.output_limit else _MIN_USEFUL_TOKENS, terms)
     search_bound = passage_bound(request)
     # Which tokens the provider finds in its prompt cache, and how many the model thinks with, is known afterwards.
-    prompt_hold = (prompt_bytes + search_bound) * terms.most(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS)
+    per_input = terms.most(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS)
+    prompt_hold = (prompt_bytes + search_bound) * per_input
     if search_bound:
         embedders = [price for (_, meter), price in terms.prices.items() if meter == Meter.EMBEDDING_TOKENS]
         prompt_hold += max(
             (price.cost(len(question_of(request).encode()) + 2) for price in embedders), default=Decimal(0)
         )
     per_output = terms.most(Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS) * choices
+    if may_be_repaired(request):
+        # Each choice may be made again from the prompt and the answer that was wrong.
+        prompt_hold += (prompt_bytes + search_bound + REPAIR_BYTES) * per_input * choices
+        per_output = 2 * per_output + per_input * choices
     hold = prompt_hold + limit * per_output
     expected = request.output_limit or min(limit, _EXPECTED_OUTPUT_TOKENS)
     return Offer(
@@ -81,6 +91,7 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
         estimated_tokens=prompt_tokens + expected * choices,
         output_limit=limit,
         prompt_hold=prompt_hold,
+        output_price=per_output,
         # A limit the client set is what it wants; without one, a budget that is nearly spent shortens the answer.
         hold_min=hold if request.output_limit else prompt_hold + min(limit, _MIN_USEFUL_TOKENS) * per_output,
         hold=hold,
@@ -131,6 +142,7 @@ def offer_embeddings(body: bytes, terms: Terms) -> Offer:
         estimated_tokens=expected,
         output_limit=0,
         prompt_hold=hold,
+        output_price=Decimal(0),
         hold_min=hold,
         hold=hold,
     )

@@ -19,7 +19,6 @@ import orjson
 import structlog
 
 from billing.limits import release_arguments
-from billing.models import Meter
 from knowledge.retrieval import Passage, search
 from knowledge.retrieval.questions import DENSE, HYBRID, LEXICAL
 from tenants import work
@@ -158,7 +157,7 @@ async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: l
     passages = (
         await in_thread(_retrieve, call, file_search, prompting.question_of(request), meter) if file_search else None
     )
-    prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call, request), passages=passages)
+    prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call), passages=passages)
     transcript = Transcript(
         id=public_id("chatcmpl-", call.id),
         created=int(call.created_at.timestamp()),
@@ -259,11 +258,12 @@ def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -
     return list(found.passages)
 
 
-def _output_cap(call: Call, request: ChatRequest) -> int:
+def _output_cap(call: Call) -> int:
     """The output tokens that the hold pays for, at most what was asked for."""
-    price = call.unit_price(Meter.OUTPUT_TOKENS) * (request.n or 1)
-    limit = call.admitted.output_limit
-    return limit if price == 0 else max(1, min(limit, int((call.hold - call.admitted.prompt_hold) / price)))
+    admitted = call.admitted
+    if admitted.output_price == 0:
+        return admitted.output_limit
+    return max(1, min(admitted.output_limit, int((call.hold - admitted.prompt_hold) / admitted.output_price)))
 
 
 async def _answer_embeddings(call: Call, meter: CallMeter) -> Ending:

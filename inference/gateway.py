@@ -323,6 +323,7 @@ def _admission(
             levels=levels,
             estimated_tokens=offer.estimated_tokens,
             prompt_hold=offer.prompt_hold,
+            output_price=offer.output_price,
             output_limit=offer.output_limit,
             retention_days=caller.retention_days,
             end_user=offer.end_user,

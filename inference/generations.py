@@ -56,7 +56,8 @@ class AnswerGone(AtriumError):
 class Admitted:
     """What admission fixes and the worker needs again: kept in the row's `terms`.
 
-    `prompt_hold` is the part of the hold that everything but the output may cost; `groups` are the caller's at that
+    `prompt_hold` is the part of the hold that everything but the output may cost, `output_price` what each token of the
+    output's limit adds to it (see `admission.Offer`); `groups` are the caller's at that
     moment, by which `file_search` finds (`knowledge.access`).
     """
 
@@ -65,6 +66,7 @@ class Admitted:
     prompt_hold: Decimal
     output_limit: int
     retention_days: int
+    output_price: Decimal = Decimal(0)
     end_user: str = ""
     groups: frozenset[str] = frozenset()
 
@@ -83,6 +85,7 @@ class Admitted:
             ],
             "estimated_tokens": self.estimated_tokens,
             "prompt_hold": str(self.prompt_hold),
+            "output_price": str(self.output_price),
             "output_limit": self.output_limit,
             "retention_days": self.retention_days,
             "groups": sorted(self.groups),
@@ -94,7 +97,13 @@ class Admitted:
         levels = [Level(name, UUID(hex=ident), Rates(*rates)) for name, ident, *rates in data["levels"]]
         numbers = {name: data[name] for name in ("estimated_tokens", "output_limit", "retention_days")}
         groups = frozenset(data.get("groups", ()))
-        return cls(levels=levels, prompt_hold=Decimal(data["prompt_hold"]), groups=groups, **numbers)
+        return cls(
+            levels=levels,
+            prompt_hold=Decimal(data["prompt_hold"]),
+            output_price=Decimal(data.get("output_price", 0)),
+            groups=groups,
+            **numbers,
+        )
 
 
 @dataclass(frozen=True)

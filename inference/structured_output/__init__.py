@@ -11,14 +11,23 @@ A schema is someone else's program: its size, references, patterns and the work 
 """
 
 from .matching import Mismatch, mismatch
-from .repairing import InvalidStructuredOutput, first_mismatch, repair_prompt, strict_schema
+from .repairing import (
+    REPAIR_BYTES,
+    InvalidStructuredOutput,
+    first_mismatch,
+    may_be_repaired,
+    repair_prompt,
+    strict_schema,
+)
 from .schemas import check_response_format
 
 __all__ = [
+    "REPAIR_BYTES",
     "InvalidStructuredOutput",
     "Mismatch",
     "check_response_format",
     "first_mismatch",
+    "may_be_repaired",
     "mismatch",
     "repair_prompt",
     "strict_schema",

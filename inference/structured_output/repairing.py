@@ -7,10 +7,11 @@ from typing import Any
 from tenants.errors import AtriumError
 
 from ..providers.base import Prompt
+from ..requests import ChatRequest
 from .matching import Mismatch, mismatch
 
 #: What the request for a repair adds to the prompt beside the answer itself, in bytes, the frames of two messages among it.
-REPAIR_BYTES = 1_000
+REPAIR_BYTES = 2_500
 _CHECKED = ("stop", None)
 _INSTRUCTION = (
     "Your answer does not match the JSON Schema that was asked for: {fault}. Write it again so that it does: the JSON "
@@ -41,6 +42,11 @@ def strict_schema(response_format: dict[str, Any] | None) -> dict[str, Any] | No
         return None
     described = response_format["json_schema"]
     return described["schema"] if described.get("strict") else None
+
+
+def may_be_repaired(request: ChatRequest) -> bool:
+    """Whether a call may ask its model twice: its answer must match a schema, and nothing of it has left by then."""
+    return not request.stream and strict_schema(request.response_format) is not None
 
 
 def first_mismatch(schema: dict[str, Any], choices: Sequence[dict[str, Any]]) -> tuple[int, Mismatch] | None:

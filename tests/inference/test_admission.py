@@ -16,6 +16,7 @@ from inference.catalogue import Terms
 from inference.metering import count_tokens
 from inference.prompting import PASSAGE_BYTES
 from inference.requests import ChatRequest
+from inference.terms import ChainModel
 from tenants.errors import InvalidRequest
 from tenants.ids import uuid7
 
@@ -83,6 +84,31 @@ def test_a_search_holds_its_passages_and_the_question_at_the_dearest_embedder() 
     embedding = 7 * Decimal("0.0000001")
     least = (13 + len(tool) + PASSAGE_BYTES) * Decimal("0.0000025") + embedding
     assert least <= offer.prompt_hold <= least + 2_000 * Decimal("0.0000025")
+
+
+def test_an_answer_that_may_be_repaired_is_held_twice_and_read_once_more() -> None:
+    described = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object"}}}
+    offer = offer_chat(body(max_tokens=100, n=2, response_format=described), terms())
+    prompt = 13 + len(str(described))
+    # Each of the two choices: the prompt again with at most 2,500 bytes, the answer read, and written anew.
+    least = (3 * prompt + 2 * 500) * Decimal("0.0000025") + 2 * 100 * (2 * Decimal("0.00001") + Decimal("0.0000025"))
+    assert least <= offer.hold == offer.hold_min <= least + 2 * 2_000 * Decimal("0.0000025")
+    assert offer.hold == offer.prompt_hold + 100 * offer.output_price
+    # A stream is not repaired; neither is what was not asked for strictly.
+    lax = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    for members in ({"response_format": described, "stream": True}, {"response_format": lax}):
+        single = offer_chat(body(max_tokens=100, n=2, **members), terms())
+        assert single.output_price == 2 * Decimal("0.00001")
+        assert single.prompt_hold < Decimal("0.0000025") * 200
+
+
+def test_a_hold_is_taken_at_the_dearest_price_of_the_models_that_may_answer() -> None:
+    dear = {("dear", "input_tokens"): "5", ("dear", "output_tokens"): "9", ("dear", "reasoning_tokens"): "30"}
+    prices = {key: UnitPrice(uuid7(), *key, Decimal(amount), 1_000_000) for key, amount in (PRICES | dear).items()}
+    chained = replace(terms(), prices=prices, chain=(ChainModel("m", "m"), ChainModel("dear", "dear")))
+    offer = offer_chat(body(max_tokens=100), chained)
+    assert (offer.prompt_hold, offer.output_price) == (13 * Decimal("0.000005"), Decimal("0.00003"))
+    assert offer.hold == Decimal("0.000065") + Decimal("0.003")
 
 
 def test_bytes_count_not_characters() -> None:
