@@ -8,11 +8,14 @@ a lease, so a worker that dies frees it. Redis is never the authority for money:
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
 import redis.asyncio
+from redis.exceptions import NoScriptError
 
+from tenants.batching import Batcher
 from tenants.errors import AtriumError
 
 _ADMIT = """
@@ -75,6 +78,9 @@ end
 """
 
 
+_ADMIT_SHA = sha1(_ADMIT.encode(), usedforsecurity=False).hexdigest()
+
+
 class RateLimited(AtriumError):
     """A rate or concurrency limit: says which, of whom, the limit, and when to come back."""
 
@@ -121,12 +127,21 @@ def _duration(milliseconds: float) -> str:
     return f"{int(minutes)}m{int(seconds)}s" if minutes else f"{seconds:.3g}s"
 
 
+@dataclass(frozen=True)
+class _Request:
+    """One call that asks for admission: keys and arguments of the script, and the levels they speak of."""
+
+    keys: list[str]
+    arguments: list[Any]
+    levels: Sequence[Level]
+
+
 class Limiter:
-    """Admits and releases calls; one for each event loop."""
+    """Admits and releases calls; one for each event loop. Calls that ask together share a round trip."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._admit = client.register_script(_ADMIT)
+        self._admit: Batcher[_Request, Admission] = Batcher(self._admit_batch, most=64)
 
     async def admit(
         self, *, tenant_id: UUID, call_id: UUID, tokens: int, levels: Sequence[Level], lease_ms: int
@@ -135,6 +150,7 @@ class Limiter:
 
         Raises:
             RateLimited: a level is at its limit (429 with retry-after).
+            RedisError: Redis is away.
         """
         keys, limits = [], []
         for level in levels:
@@ -142,10 +158,23 @@ class Limiter:
             keys += [f"{prefix}:rpm", f"{prefix}:tpm", f"{prefix}:calls"]
             rates = level.rates
             limits += [rates.requests_per_minute, rates.tokens_per_minute, rates.concurrent_calls]
-        answer = await self._admit(keys=keys, args=[call_id.hex, tokens, lease_ms, *limits])
-        if answer[0] != b"ok":
-            raise _refusal(answer, levels)
-        return Admission(_headers([float(value) for value in answer[1:]], levels))
+        return await self._admit(_Request(keys, [call_id.hex, tokens, lease_ms, *limits], levels))
+
+    async def _admit_batch(self, batch: Sequence[_Request]) -> list[Admission | Exception]:
+        answers = await self._run(batch)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            # Redis was started anew: a script that it does not know did nothing.
+            await self._client.script_load(_ADMIT)
+            missing = [one for one, answer in zip(batch, answers, strict=True) if isinstance(answer, NoScriptError)]
+            late = iter(await self._run(missing))
+            answers = [next(late) if isinstance(answer, NoScriptError) else answer for answer in answers]
+        return [_admission(answer, one.levels) for answer, one in zip(answers, batch, strict=True)]
+
+    async def _run(self, batch: Sequence[_Request]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for one in batch:
+                pipe.evalsha(_ADMIT_SHA, len(one.keys), *one.keys, *one.arguments)
+            return list(await pipe.execute(raise_on_error=False))
 
     async def release(self, *, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level]) -> None:
         """End the call's concurrent place and give `refund` tokens back."""
@@ -164,6 +193,14 @@ def release_arguments(*, tenant_id: UUID, call_id: UUID, refund: int, levels: Se
         keys += [f"{prefix}:tpm", f"{prefix}:calls"]
         limits.append(level.rates.tokens_per_minute)
     return [_RELEASE, len(keys), *keys, call_id.hex, refund, *limits]
+
+
+def _admission(answer: Any, levels: Sequence[Level]) -> Admission | Exception:
+    if isinstance(answer, Exception):
+        return answer
+    if answer[0] != b"ok":
+        return _refusal(answer, levels)
+    return Admission(_headers([float(value) for value in answer[1:]], levels))
 
 
 def _refusal(answer: list[Any], levels: Sequence[Level]) -> RateLimited:

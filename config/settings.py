@@ -32,7 +32,7 @@ API_KEY_HASH_KEYS = [key.encode() for key in _required("API_KEY_HASH_KEYS", "dev
 #: Fernet keys for stored provider credentials, newest first.
 FIELD_ENCRYPTION_KEYS = _required("FIELD_ENCRYPTION_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=").split(",")
 #: How long a process may answer for a key without asking the database: a revoked key dies within this.
-API_KEY_CACHE_SECONDS = 3.0
+API_KEY_CACHE_SECONDS = 4.5
 
 ALLOWED_HOSTS = _required("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],testserver").split(",")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])

@@ -15,6 +15,7 @@ from billing.models import Price
 from billing.pricing import quote
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
+from tenants.memory import Memory
 from tenants.models import Tenant
 from tenants.scope import as_staff, current_tenant, tenant_scope
 
@@ -22,7 +23,7 @@ from . import chains
 from .models import Deployment, DeploymentBase, Grant, Model, TenantDeployment
 from .terms import Terms
 
-_REMEMBER_SECONDS = 3.0
+_REMEMBER_SECONDS = 4.5
 #: Granted to every new tenant: the models that run inside Atrium.
 BUILT_IN = ("local-extractive", "all-MiniLM-L6-v2")
 
@@ -45,13 +46,17 @@ class NoDeployment(AtriumError):
         super().__init__(f"No deployment serves '{model}' at the moment.", headers={"retry-after": str(seconds)})
 
 
-_remembered: dict[tuple[UUID, str, str], tuple[Terms, float]] = {}
+_remembered: Memory[tuple[UUID, str, str], Terms] = Memory(_REMEMBER_SECONDS)
 
 
 def remembered_terms(tenant_id: UUID, alias: str, kind: str) -> Terms | None:
     """The terms looked up a moment ago, without asking the database."""
-    found = _remembered.get((tenant_id, alias, kind))
-    return found[0] if found and found[1] > time.monotonic() else None
+    return _remembered.get((tenant_id, alias, kind))
+
+
+def should_read_again(tenant_id: UUID, alias: str, kind: str) -> bool:
+    """Whether remembered terms are nearly forgotten; who reads them now spares the next request the wait."""
+    return _remembered.due((tenant_id, alias, kind))
 
 
 def terms(*, alias: str, kind: str, currency: str) -> Terms:
@@ -61,10 +66,22 @@ def terms(*, alias: str, kind: str, currency: str) -> Terms:
         UnknownModel: not granted (404, naming those granted).
         UnpricedModel: its price was taken away.
     """
-    tenant_id = current_tenant()
-    known = remembered_terms(tenant_id, alias, kind)
-    if known is not None:
-        return known
+    return remembered_terms(current_tenant(), alias, kind) or read_terms(alias=alias, kind=kind, currency=currency)
+
+
+def read_terms(*, alias: str, kind: str, currency: str) -> Terms:
+    """The same, read from the database; raises as `terms` does, and then nothing is remembered."""
+    known, started = (current_tenant(), alias, kind), time.monotonic()
+    try:
+        found = _terms_now(alias=alias, kind=kind, currency=currency)
+    except AtriumError:
+        _remembered.drop(known)
+        raise
+    _remembered.keep(known, found, since=started)
+    return found
+
+
+def _terms_now(*, alias: str, kind: str, currency: str) -> Terms:
     with tenant_scope():
         grants = chains.all_grants()
         of_kind = [row for row in chains.usable(grants) if row.model.kind == kind]
@@ -74,9 +91,7 @@ def terms(*, alias: str, kind: str, currency: str) -> Terms:
             raise UnknownModel(
                 f"The model '{alias}' does not exist or is not granted. Granted: {names}.", param="model"
             )
-        found = chains.terms_of(granted, grants, currency=currency, now=datetime.now(UTC))
-    _remembered[tenant_id, alias, kind] = (found, time.monotonic() + _REMEMBER_SECONDS)
-    return found
+        return chains.terms_of(granted, grants, currency=currency, now=datetime.now(UTC))
 
 
 def forget_terms() -> None:
@@ -91,13 +106,13 @@ def granted_models() -> list[Grant]:
         return chains.usable(chains.all_grants())
 
 
-_deployments: dict[tuple[UUID, str], tuple[list[DeploymentBase], float]] = {}
+_deployments: Memory[tuple[UUID, str], list[DeploymentBase]] = Memory(_REMEMBER_SECONDS)
 
 
 def deployments_of(model: str) -> list[DeploymentBase]:
     """Where `model` answers for the current tenant: its own accounts if it has any, else the platform's."""
     tenant_id = current_tenant()
-    known = remembered_deployments(tenant_id, model)
+    known, started = remembered_deployments(tenant_id, model), time.monotonic()
     if known is not None:
         return known
     with tenant_scope():
@@ -105,14 +120,13 @@ def deployments_of(model: str) -> list[DeploymentBase]:
         rows: list[DeploymentBase] = list(own) or list(
             Deployment.objects.filter(model__name=model, enabled=True).select_related("model")
         )
-    _deployments[tenant_id, model] = (rows, time.monotonic() + _REMEMBER_SECONDS)
+    _deployments.keep((tenant_id, model), rows, since=started)
     return rows
 
 
 def remembered_deployments(tenant_id: UUID, model: str) -> list[DeploymentBase] | None:
     """What `deployments_of` found a moment ago, without asking the database."""
-    found = _deployments.get((tenant_id, model))
-    return found[0] if found and found[1] > time.monotonic() else None
+    return _deployments.get((tenant_id, model))
 
 
 def grant(*, alias: str, model_name: str, by: Actor, max_output_tokens: int | None = None) -> Grant:

@@ -9,9 +9,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from tenants.async_database import AsyncDatabase
+from tenants.batching import Batcher
 
 from . import bells, generations
-from .batching import Batcher
 from .generations import Admission
 
 log = structlog.get_logger("atrium.request")

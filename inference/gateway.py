@@ -31,7 +31,7 @@ from redis.exceptions import RedisError
 from billing.limits import Level, Limiter
 from billing.plans import levels_for
 from tenants.api_keys import Caller
-from tenants.authentication import authenticate_key, bearer, remembered
+from tenants.authentication import bearer, remembered, should_verify_again, verify_key
 from tenants.end_users import END_USER_HEADER, with_end_user
 from tenants.errors import AtriumError, InvalidRequest, PermissionDenied, ServiceUnavailable
 from tenants.idempotency import check_key, fingerprint
@@ -44,6 +44,7 @@ from .catalogue import Terms
 from .door import Door
 from .generations import Admission, Admitted
 from .http_answer import HttpAnswer, Send
+from .lookups import Lookups
 from .metrics import Observed, observe
 from .relay import CANCELLATIONS, Entry, Inbox
 
@@ -77,7 +78,8 @@ class Gateway:
     """One per web process; `start` on its event loop, `stop` at its end."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(settings.GATEWAY_THREADS, thread_name_prefix="admission")
+        self._threads = ThreadPoolExecutor(settings.GATEWAY_THREADS, thread_name_prefix="lookup")
+        self._lookups = Lookups(self._threads)
         self._redis: redis.asyncio.Redis
         self._inbox: Inbox
         self._limiter: Limiter
@@ -137,9 +139,7 @@ class Gateway:
         self, endpoint: Endpoint, headers: dict[str, str], receive: Receive, answer: HttpAnswer, seen: Observed
     ) -> None:
         key = bearer(headers.get("authorization"))
-        caller = remembered(key)
-        if caller is None:
-            caller = await self._in_thread(authenticate_key, key)
+        caller = await self._caller(key)
         seen.tenant_id = str(caller.tenant_id)
         if END_USER in headers:
             caller = await self._in_thread(partial(with_end_user, caller, headers[END_USER], now=datetime.now(UTC)))
@@ -147,9 +147,7 @@ class Gateway:
             raise PermissionDenied("This API key lacks the scope 'inference'. Ask for a key that has it.")
         body = await _read_body(receive)
         alias = _alias(body)
-        terms = catalogue.remembered_terms(caller.tenant_id, alias, endpoint.model_kind)
-        if terms is None:
-            terms = await self._in_thread(_terms, caller, alias, endpoint.model_kind)
+        terms = await self._terms(caller, alias, endpoint.model_kind)
         offer = (
             endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
         )
@@ -171,6 +169,25 @@ class Gateway:
                 gone.cancel()
             if not finished:
                 await self._leave(caller, terms, offer, generation_id)
+
+    async def _caller(self, key: str) -> Caller:
+        """The caller, remembered; looked up again before it is forgotten, so that requests seldom wait for that."""
+        known = remembered(key)
+        if known is None:
+            return await self._lookups.find(key, verify_key, key)
+        if should_verify_again(key):
+            self._lookups.renew(key, verify_key, key)
+        return known
+
+    async def _terms(self, caller: Caller, alias: str, kind: str) -> Terms:
+        """The terms of a grant, remembered likewise."""
+        wanted = (caller.tenant_id, alias, kind)
+        known = catalogue.remembered_terms(*wanted)
+        if known is None:
+            return await self._lookups.find(wanted, _read_terms, caller, alias, kind)
+        if catalogue.should_read_again(*wanted):
+            self._lookups.renew(wanted, _read_terms, caller, alias, kind)
+        return known
 
     async def _admit(
         self,
@@ -295,9 +312,9 @@ def _alias(body: bytes) -> str:
     return alias
 
 
-def _terms(caller: Caller, alias: str, kind: str) -> Terms:
+def _read_terms(caller: Caller, alias: str, kind: str) -> Terms:
     with acting_for(caller.tenant_id):
-        return catalogue.terms(alias=alias, kind=kind, currency=caller.currency)
+        return catalogue.read_terms(alias=alias, kind=kind, currency=caller.currency)
 
 
 def _admission(

@@ -16,15 +16,16 @@ from rest_framework.request import Request
 
 from .api_keys import Caller, InvalidKey, note_use, parse_key, verify, verify_platform_key
 from .end_users import END_USER_HEADER, forget_secrets, with_end_user
-from .errors import PermissionDenied
+from .errors import AtriumError, PermissionDenied
+from .memory import Memory
 from .models import PlatformKey
 from .scope import acting_for, enter_tenant
 from .throttling import guessing_is_slow
 
 _NOTE_USE_SECONDS = 60.0
-_MOST_REMEMBERED = 10_000
+_MOST_NOTED = 10_000
 
-_verified: dict[bytes, tuple[Caller, float]] = {}
+_verified: Memory[bytes, Caller] = Memory(settings.API_KEY_CACHE_SECONDS)
 _noted: dict[Any, float] = {}
 
 
@@ -42,11 +43,15 @@ def bearer(header: str | None) -> str:
 
 def remembered(text: str) -> Caller | None:
     """The caller behind a key verified a moment ago, without asking the database; None where it must be verified."""
-    found = _verified.get(sha256(text.encode()).digest())
-    if found is None or found[1] < time.monotonic():
+    caller = _verified.get(sha256(text.encode()).digest())
+    if caller is None or (caller.expires_at is not None and caller.expires_at <= datetime.now(UTC)):
         return None
-    caller = found[0]
-    return None if caller.expires_at is not None and caller.expires_at <= datetime.now(UTC) else caller
+    return caller
+
+
+def should_verify_again(text: str) -> bool:
+    """Whether a remembered key is nearly forgotten; who verifies it now spares the next request the wait."""
+    return _verified.due(sha256(text.encode()).digest())
 
 
 def authenticate_key(text: str) -> Caller:
@@ -56,21 +61,30 @@ def authenticate_key(text: str) -> Caller:
         InvalidKey: malformed, wrong, expired or revoked.
         TenantSuspended: the key's tenant is out of service.
     """
-    caller = remembered(text)
-    if caller is not None:
-        return caller
-    started = time.monotonic()
+    return remembered(text) or verify_key(text)
+
+
+def verify_key(text: str) -> Caller:
+    """The caller behind a key, looked up; raises as `authenticate_key` does, and then the key is not remembered."""
+    digest, started = sha256(text.encode()).digest(), time.monotonic()
+    try:
+        caller = _verified_now(text, started)
+    except AtriumError:
+        _verified.drop(digest)
+        raise
+    _verified.keep(digest, caller, since=started)
+    return caller
+
+
+def _verified_now(text: str, started: float) -> Caller:
     parsed = parse_key(text)
     with acting_for(parsed.tenant_id):
         caller = verify(parsed, now=datetime.now(UTC))
         if started - _noted.get(caller.key_id, -_NOTE_USE_SECONDS) >= _NOTE_USE_SECONDS:
             note_use(key_id=caller.key_id, now=datetime.now(UTC))
+            if len(_noted) >= _MOST_NOTED:
+                _noted.clear()
             _noted[caller.key_id] = started
-    if len(_verified) >= _MOST_REMEMBERED:
-        _verified.clear()
-        _noted.clear()
-    # Counted from before the look-up, so that a revocation committed during it is not remembered longer.
-    _verified[sha256(text.encode()).digest()] = (caller, started + settings.API_KEY_CACHE_SECONDS)
     return caller
 
 

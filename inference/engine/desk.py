@@ -10,9 +10,9 @@ import redis.asyncio
 import structlog
 
 from tenants.async_database import AsyncDatabase
+from tenants.batching import Batcher
 
 from .. import generations
-from ..batching import Batcher
 from ..generations import Settlement
 from ..relay import Sender
 

@@ -1,6 +1,7 @@
 """Who is let in, and for how long after it ended."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,11 +9,12 @@ from django.conf import settings
 from django.db import ProgrammingError, connections
 from rest_framework.test import APIClient
 
-from tenants import authentication
+from tenants import authentication, memory
 from tenants.api_keys import InvalidKey, format_key, issue, issue_platform_key, parse_key, revoke, verify_platform_key
 from tenants.audit import COMMAND_LINE
 from tenants.authentication import authenticate_key, forget_verified_keys
 from tenants.ids import uuid7
+from tenants.memory import Memory
 from tenants.models import ApiKey, PlatformKey, Tenant
 from tenants.registry import set_status
 from tenants.scope import NoTenant, acting_for, as_staff, current_tenant, tenant_scope
@@ -36,7 +38,9 @@ def clock(monkeypatch):
         def monotonic(self):
             return self.now
 
-    monkeypatch.setattr(authentication, "time", clock := Clock())
+    clock = Clock()
+    monkeypatch.setattr(authentication, "time", clock)
+    monkeypatch.setattr(memory, "time", clock)
     return clock
 
 
@@ -81,13 +85,12 @@ def test_an_expired_key_is_401_even_while_it_is_remembered(acme):
     assert get(f"Bearer {key}").status_code == 401
 
 
-def test_what_is_remembered_does_not_outlive_its_end(acme, monkeypatch):
+def test_what_is_remembered_does_not_outlive_its_end(acme):
     caller = authenticate_key(acme.key)
     past = datetime.now(UTC) - timedelta(seconds=1)
     ended = type(caller)(**{**vars(caller), "expires_at": past})
-    monkeypatch.setattr(
-        authentication, "_verified", {key: (ended, until) for key, (_, until) in authentication._verified.items()}
-    )
+    for key in authentication._verified._kept:
+        authentication._verified.keep(key, ended, since=time.monotonic())
     assert authentication.remembered(acme.key) is None
 
 
@@ -155,12 +158,12 @@ def test_a_method_that_does_not_exist_is_405(acme):
 
 
 def test_many_remembered_keys_do_not_fill_the_memory(acme, monkeypatch):
-    monkeypatch.setattr(authentication, "_MOST_REMEMBERED", 2)
+    monkeypatch.setattr(authentication, "_verified", Memory(5, most=2))
     for _ in range(3):
         with acting_for(acme.tenant.id):
             _, key = issue(name="n", scopes=["inference"], by=COMMAND_LINE)
         authenticate_key(key)
-        assert len(authentication._verified) <= 2
+        assert len(authentication._verified._kept) <= 2
 
 
 PLATFORM = "/v1/platform/tenants"
