@@ -8,9 +8,11 @@ from typing import Any
 
 import orjson
 
-from ..base import Prompt, ProviderError
+from ..base import Prompt
+from ..refusing import cannot, refuse_unknown
 from .attachments import document, image
 
+_SERVER = "Amazon Bedrock"
 _EFFORTS = frozenset({"low", "medium", "high", "xhigh", "max"})
 _ONLY_JSON = "Answer with one JSON object and nothing else."
 
@@ -22,7 +24,7 @@ def converse_arguments(prompt: Prompt, model: str) -> dict[str, Any]:
         ProviderError: 400, naming what cannot be asked of Bedrock.
     """
     body = prompt.body
-    _refuse_what_cannot_be_done(body)
+    refuse_unknown(body, _SERVER, "logprobs", "logit_bias", "presence_penalty", "frequency_penalty")
     messages = body.get("messages") or []
     arguments: dict[str, Any] = {
         "modelId": model,
@@ -38,22 +40,6 @@ def converse_arguments(prompt: Prompt, model: str) -> dict[str, Any]:
     if _speaks_openai(model) and body.get("reasoning_effort"):
         arguments["additionalModelRequestFields"] = {"reasoning_effort": body["reasoning_effort"]}
     return arguments
-
-
-def _refuse_what_cannot_be_done(body: dict[str, Any]) -> None:
-    if (body.get("n") or 1) > 1:
-        raise cannot("gives one choice a call; ask again for another", "n")
-    for name in ("logprobs", "logit_bias", "presence_penalty", "frequency_penalty"):
-        if body.get(name):
-            raise cannot(f"does not know '{name}'", name)
-
-
-def cannot(what: str, param: str) -> ProviderError:
-    """The refusal of a request before it is sent."""
-    return ProviderError(
-        f"This model is served by Amazon Bedrock, which {what}.",
-        code="unsupported_parameter", status=400, temporary=False, param=param,
-    )  # fmt: skip
 
 
 def _inference(body: dict[str, Any], limit: int) -> dict[str, Any]:
@@ -92,7 +78,7 @@ def _turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else:
             turns.append({"role": role, "content": content})
     if not turns:
-        raise cannot("needs a user message with content", "messages")
+        raise cannot(_SERVER, "needs a user message with content", "messages")
     return turns
 
 
@@ -107,7 +93,7 @@ def _turn(message: dict[str, Any], where: str) -> tuple[str, list[dict[str, Any]
         return "user", [{"toolResult": {"toolUseId": str(message.get("tool_call_id") or ""), "content": content}}]
     if role == "user":
         return "user", _parts(message.get("content"), f"{where}.content")
-    raise cannot(f"knows no messages of role '{role}'", f"{where}.role")
+    raise cannot(_SERVER, f"knows no messages of role '{role}'", f"{where}.role")
 
 
 def _parts(content: Any, where: str) -> list[dict[str, Any]]:
@@ -132,7 +118,7 @@ def _part(part: dict[str, Any], where: str) -> dict[str, Any] | None:
         return {"image": image(part.get("image_url"), where)}
     if kind == "file":
         return {"document": document(part.get("file"), where)}
-    raise cannot(f"takes no parts of type '{kind}' here", f"{where}.type")
+    raise cannot(_SERVER, f"takes no parts of type '{kind}' here", f"{where}.type")
 
 
 def _thought(block: dict[str, Any]) -> dict[str, Any]:
@@ -147,13 +133,13 @@ def _tool_use(call: Any, where: str) -> dict[str, Any]:
     where = f"{where}.tool_calls"
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not function.get("name"):
-        raise cannot("calls functions and no other tools", where)
+        raise cannot(_SERVER, "calls functions and no other tools", where)
     try:
         given = orjson.loads(function.get("arguments") or "{}")
     except (orjson.JSONDecodeError, TypeError) as error:
-        raise cannot("takes the arguments of a call as JSON only", where) from error
+        raise cannot(_SERVER, "takes the arguments of a call as JSON only", where) from error
     if not isinstance(given, dict):
-        raise cannot("takes the arguments of a call as a JSON object only", where)
+        raise cannot(_SERVER, "takes the arguments of a call as a JSON object only", where)
     return {"toolUse": {"toolUseId": str(call.get("id") or ""), "name": str(function["name"]), "input": given}}
 
 
@@ -182,7 +168,7 @@ def _called(messages: list[dict[str, Any]]) -> list[str]:
 def _spec(tool: dict[str, Any]) -> dict[str, Any]:
     function = tool.get("function")
     if tool.get("type") != "function" or not isinstance(function, dict) or not function.get("name"):
-        raise cannot("knows functions and no other tools", "tools")
+        raise cannot(_SERVER, "knows functions and no other tools", "tools")
     schema = function.get("parameters") or {"type": "object", "properties": {}}
     spec: dict[str, Any] = {"name": str(function["name"]), "inputSchema": {"json": schema}}
     if function.get("description"):
@@ -211,7 +197,7 @@ def _output(body: dict[str, Any], model: str) -> dict[str, Any]:
 def _json_schema(wanted: dict[str, Any]) -> dict[str, Any]:
     given = wanted.get("json_schema")
     if not isinstance(given, dict) or not isinstance(given.get("schema"), dict):
-        raise cannot("needs a schema for answers by 'json_schema'", "response_format")
+        raise cannot(_SERVER, "needs a schema for answers by 'json_schema'", "response_format")
     found = {"schema": orjson.dumps(given["schema"]).decode(), "name": str(given.get("name") or "answer")}
     if given.get("description"):
         found["description"] = str(given["description"])
