@@ -1,4 +1,4 @@
-"""Embedding models behind `knowledge.ports.Embedder`: the one inside Atrium, and those of OpenAI-compatible servers."""
+"""Embedding models behind `knowledge.ports.Embedder`: the one inside Atrium, and those of servers."""
 
 import base64
 from collections.abc import Sequence
@@ -14,11 +14,13 @@ from knowledge.ports import EmbedderUnavailable
 from tenants.errors import InvalidRequest
 from tenants.scope import tenant_scope
 
+from .bedrock_accounts import bedrock_account
 from .catalogue import NoDeployment, UnknownModel, deployments_of
 from .metering import count_tokens
 from .models import DeploymentBase, Grant, Model
 from .providers import minilm
 from .providers.base import ProviderError
+from .providers.bedrock import BedrockEmbeddings
 from .providers.minilm import MiniLM
 from .providers.openai_compatible import OpenAICompatible
 from .requests import EmbeddingsRequest
@@ -81,7 +83,7 @@ class LocalEmbedder:
 
 
 class RemoteEmbedder:
-    """An embedding model of an OpenAI-compatible server."""
+    """An embedding model of an OpenAI-compatible server or of Amazon Bedrock."""
 
     max_tokens = 8_192
     texts_at_once = 512
@@ -91,9 +93,7 @@ class RemoteEmbedder:
         self.model = model
         self.space = f"{model}@1"
         self.dimensions = dimensions
-        self._client = OpenAICompatible(
-            base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key
-        )
+        self._client = _client_of(deployment, dimensions)
 
     def embed(self, passages: Sequence[str] | Sequence[list[int]]) -> np.ndarray:
         """float32 (n, dimensions), as the server gives them; many passages in several requests at once.
@@ -128,6 +128,13 @@ class RemoteEmbedder:
     def count_tokens(self, text: str) -> int:
         """An estimate by Atrium's own tokenizer."""
         return count_tokens(text)
+
+
+def _client_of(deployment: DeploymentBase, dimensions: int) -> BedrockEmbeddings | OpenAICompatible:
+    model = deployment.upstream_model
+    if deployment.provider == DeploymentBase.Provider.BEDROCK:
+        return BedrockEmbeddings(bedrock_account(deployment), model, dimensions)
+    return OpenAICompatible(base_url=deployment.base_url, model=model, api_key=deployment.api_key)
 
 
 def embedder_for(model: str) -> LocalEmbedder | RemoteEmbedder:

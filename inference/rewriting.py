@@ -20,9 +20,10 @@ from .catalogue import NoDeployment, deployments_of
 from .metering import estimate
 from .models import DeploymentBase, Grant, Model
 from .providers.base import Cancelled, Completion, Prompt, ProviderError, Usage
+from .providers.from_threads import FromThreads
 from .providers.openai_compatible import OpenAICompatible
 from .providers.threaded_call import ThreadedCall
-from .routing import in_order
+from .routing import in_order, provider_of
 
 log = structlog.get_logger("atrium.search")
 
@@ -55,9 +56,7 @@ class ChatWriter:
 
     def __init__(self, model: str, deployment: DeploymentBase, max_output_tokens: int) -> None:
         self.model = model
-        self._provider = OpenAICompatible(
-            base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key
-        )
+        self._provider = _asked_from_threads(deployment)
         self._most_output = min(_MAX_OUTPUT_TOKENS, max_output_tokens)
 
     def most_tokens(self, queries: Sequence[str]) -> tuple[int, int]:
@@ -90,6 +89,14 @@ class ChatWriter:
         text = _said(completion)
         usage = _counted(completion.usage) or estimate(prompt=_text(prompt), output=text or "")
         return Written(text, usage.input_tokens, usage.output_tokens)
+
+
+def _asked_from_threads(deployment: DeploymentBase) -> OpenAICompatible | FromThreads:
+    if deployment.provider == DeploymentBase.Provider.OPENAI_COMPATIBLE:
+        return OpenAICompatible(
+            base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key
+        )
+    return FromThreads(provider_of(deployment))
 
 
 def _prompt(query: str, max_output_tokens: int) -> Prompt:

@@ -27,7 +27,7 @@ from tenants.scope import acting_for
 
 from .. import answering, bells, generations
 from ..generations import ANY_NUMBER, Call
-from ..providers.openai_chat import close_session
+from ..providers.openai_http import close_session
 from ..relay import CANCELLATIONS
 from .desk import Desk
 from .live_calls import LiveCalls

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 
 from tenants.scope import current_tenant
 
+from ..bedrock_accounts import bedrock_account
 from ..catalogue import NoDeployment, deployments_of, remembered_deployments
 from ..embedding import local_minilm
 from ..metering import count_tokens
 from ..models import DeploymentBase
 from ..providers.base import TextProvider
+from ..providers.bedrock import Bedrock
 from ..providers.extractive import LocalExtractive
 from ..providers.openai_chat import OpenAIChat
+from ..providers.responses import OpenAIResponses
 from ..threads import in_thread
 
 MAX_ATTEMPTS = 3
@@ -38,6 +41,11 @@ def in_order(model: str, deployments: Sequence[DeploymentBase]) -> list[Deployme
 
 def provider_of(deployment: DeploymentBase) -> TextProvider:
     """The client for a chat deployment."""
-    if deployment.provider == DeploymentBase.Provider.LOCAL_EXTRACTIVE:
+    kind, model = deployment.provider, deployment.upstream_model
+    if kind == DeploymentBase.Provider.LOCAL_EXTRACTIVE:
         return LocalExtractive(embed=local_minilm().embed, count_tokens=count_tokens)
-    return OpenAIChat(base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key)
+    if kind == DeploymentBase.Provider.BEDROCK:
+        return Bedrock(bedrock_account(deployment), model)
+    if kind == DeploymentBase.Provider.OPENAI_RESPONSES:
+        return OpenAIResponses(base_url=deployment.base_url, model=model, api_key=deployment.api_key)
+    return OpenAIChat(base_url=deployment.base_url, model=model, api_key=deployment.api_key)

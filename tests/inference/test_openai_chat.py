@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from inference.providers import openai_chat
+from inference.providers import openai_http
 from inference.providers.base import Chunk, Prompt, ProviderError, Usage
-from inference.providers.openai_chat import OpenAIChat, close_session
+from inference.providers.openai_chat import OpenAIChat
+from inference.providers.openai_http import close_session
 from tests.e2e.upstream import Upstream
 
 
@@ -289,7 +290,7 @@ async def test_a_stream_that_is_not_one_fails(canned: CannedServer, body: bytes,
 
 
 async def test_an_oversized_answer_or_event_is_garbage(canned: CannedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_chat, "MAX_ANSWER_BYTES", 1_000)
+    monkeypatch.setattr(openai_http, "MAX_ANSWER_BYTES", 1_000)
     with pytest.raises(ProviderError, match="an event without an end"):
         await stream(canned, b"data: " + b"x" * 200_000)
     canned.headers, canned.body = {"content-type": "application/json"}, b'{"choices": "' + b"x" * 200_000
