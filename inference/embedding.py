@@ -104,19 +104,21 @@ class RemoteEmbedder:
 
         Raises:
             EmbedderUnavailable: the server failed; temporary.
-            InvalidRequest: it answered with other dimensions.
+            InvalidRequest: it refused the passages, or answered with other dimensions.
         """
         requests = [passages[start : start + _REQUEST_TEXTS] for start in range(0, len(passages), _REQUEST_TEXTS)]
         try:
             answers = [self._ask(requests[0])] if len(requests) == 1 else list(_connections().map(self._ask, requests))
         except ProviderError as error:
+            if error.status == 400:
+                raise InvalidRequest(error.message, param=error.param) from error
             raise EmbedderUnavailable(error.message) from error
         return np.concatenate(answers) if answers else np.empty((0, self.dimensions), np.float32)
 
     def _ask(self, passages: Sequence[str] | Sequence[list[int]]) -> np.ndarray:
         for attempt in stamina.retry_context(on=_again, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=2.0):
             with attempt:
-                vectors, _ = self._client.embed(list(passages))
+                vectors, _ = self._client.embed(passages)
         try:
             found = np.asarray(vectors, dtype=np.float32)
         except (TypeError, ValueError):

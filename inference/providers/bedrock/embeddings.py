@@ -3,13 +3,15 @@
 Called from threads, like every embedder. Titan reads one text a request, Cohere up to 96.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from ..base import ProviderError
+from ..refusing import cannot
 from .account import Account, runtime
 from .failures import translated
 
@@ -32,13 +34,15 @@ class BedrockEmbeddings:
         self._model = model
         self._dimensions = dimensions
 
-    def embed(self, texts: list[str]) -> tuple[list[Any], int]:
+    def embed(self, texts: Sequence[str] | Sequence[list[int]]) -> tuple[list[Any], int]:
         """(vectors, prompt tokens) of `texts`, in their order.
 
         Raises:
             ProviderError: it failed; or the model's id names neither family, so that nobody knows what to send it.
         """
-        bodies = self._bodies(texts)
+        if not all(isinstance(text, str) for text in texts):
+            raise cannot("Amazon Bedrock", "reads texts, no arrays of tokens", "input")
+        bodies = self._bodies(cast(Sequence[str], texts))
         asked = [self._invoke(bodies[0])] if len(bodies) == 1 else _connections().map(self._invoke, bodies)
         vectors, tokens = [], 0
         for found, count in asked:
@@ -48,12 +52,12 @@ class BedrockEmbeddings:
             raise ProviderError("Amazon Bedrock sent another number of embeddings.", code="upstream_garbage")
         return vectors, tokens
 
-    def _bodies(self, texts: list[str]) -> list[dict[str, Any]]:
+    def _bodies(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         if "titan-embed" in self._model:
             return [{"inputText": text, **self._titan_options()} for text in texts]
         if "cohere.embed" in self._model:
             starts = range(0, len(texts), _COHERE_TEXTS)
-            return [{"texts": texts[start : start + _COHERE_TEXTS], **self._cohere_options()} for start in starts]
+            return [{"texts": list(texts[start : start + _COHERE_TEXTS]), **self._cohere_options()} for start in starts]
         text = "Of Amazon Bedrock's embedding models Titan and Cohere are known, by their model ids or ARNs."
         raise ProviderError(text, code="upstream_model_missing", temporary=False)
 

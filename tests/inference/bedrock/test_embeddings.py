@@ -1,6 +1,5 @@
 """Embeddings at Bedrock: what Titan and Cohere are sent, and what comes back."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -53,9 +52,12 @@ def test_an_answer_without_vectors_is_garbage(runtime: BedrockRuntime, account: 
     assert failed.value.code == "upstream_garbage"
 
 
-def test_a_model_of_another_family_is_refused_before_anything_is_sent(
+def test_tokens_and_a_model_of_another_family_are_refused_before_anything_is_sent(
     runtime: BedrockRuntime, account: Account
 ) -> None:
+    with pytest.raises(ProviderError, match="no arrays of tokens") as refused:
+        BedrockEmbeddings(account, "amazon.titan-embed-text-v2:0", 3).embed([[1, 2]])
+    assert (refused.value.status, refused.value.param) == (400, "input")
     with pytest.raises(ProviderError, match="Titan and Cohere"):
-        BedrockEmbeddings(dataclasses.replace(account), "mystery.embed", 3).embed(["a"])
+        BedrockEmbeddings(account, "mystery.embed", 3).embed(["a"])
     assert runtime.requests == []
