@@ -1,6 +1,7 @@
 """One generation, from claim to ledger.
 
-    load → retrieve passages → build prompt → call provider (retry, fall back) → stream tokens → settle
+    load → screen → retrieve passages → screen → build prompt → call provider (retry, fall back) → screen → stream tokens
+    → settle
 
 Each call is a task on the worker's event loop; what blocks (search, local models) runs in threads. No transaction is
 open while a provider is called. Whatever happens, the call is settled once: what was produced is
@@ -37,6 +38,7 @@ from .outbound import Allowed
 from .providers.base import Cancelled, Prompt, ProviderError, TextProvider
 from .relay import Outbox
 from .requests import ChatRequest, EmbeddingsRequest, FileSearch
+from .safety.guarding import Guard
 from .threads import in_thread
 from .transcript import Transcript
 
@@ -88,7 +90,9 @@ async def execute(call: Call, live: LiveCall, desk: Desk) -> None:
     meter = CallMeter(call)
     outbox = Outbox(desk.sender, call.inbox, call.id)
     attempts: list[dict[str, Any]] = []
-    ending = await _ending(call, live, outbox, meter, attempts)
+    guard = Guard(tenant_id=call.tenant_id, call_id=call.id, alias=call.alias)
+    ending = await _ending(call, live, outbox, meter, attempts, guard)
+    await guard.record()
     ending.outcome.lines, ending.outcome.attempts = meter.lines, attempts
     claim = work.Claim(call.tenant_id, call.id, call.attempt)
     cost = await desk.settle(Settlement(claim, call.key_id, ending.outcome, call.admitted.retention_days))
@@ -118,12 +122,12 @@ def _note(call: Call, ending: Ending, meter: CallMeter, cost: Decimal, *, second
 
 
 async def _ending(
-    call: Call, live: LiveCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]
+    call: Call, live: LiveCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]], guard: Guard
 ) -> Ending:
     try:
         if call.kind == "embeddings":
             return await live.run(_answer_embeddings(call, meter))
-        return await live.run(_answer_chat(call, outbox, meter, attempts))
+        return await live.run(_answer_chat(call, outbox, meter, attempts, guard))
     except Cancelled:
         return _broken_off(live.reason)
     except ProviderError as error:
@@ -151,12 +155,15 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))
 
 
-async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]]) -> Ending:
-    request = ChatRequest.model_validate_json(call.request)
+async def _answer_chat(
+    call: Call, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]], guard: Guard
+) -> Ending:
+    request = await guard.messages(ChatRequest.model_validate_json(call.request))
     file_search = request.file_search() if request.tools else None
     passages = (
         await in_thread(_retrieve, call, file_search, prompting.question_of(request), meter) if file_search else None
     )
+    passages = passages and await guard.passages(passages)
     prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call), passages=passages)
     transcript = Transcript(
         id=public_id("chatcmpl-", call.id),
@@ -164,20 +171,20 @@ async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: l
         model=call.alias,
         passages=shown,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
-        outgoing=_outgoing(request, shown) if file_search else None,
+        outgoing=guard.outgoing(request, _outgoing(request, shown) if file_search else None),
     )
     try:
-        await _call_provider(call, prompt, transcript, outbox if request.stream else None, attempts)
+        await _call_provider(call, prompt, transcript, outbox if request.stream else None, attempts, guard)
     finally:
         # Also when it broke off in the middle: what was produced is metered.
         if transcript.started:
             usage = transcript.usage or estimate(prompt=str(prompt.body["messages"]), output=transcript.text())
             meter.completion(usage)
+    # What was held back to the end belongs to the answer that is kept.
+    closing = transcript.closing(usage) if request.stream else b""
     body = transcript.completion(usage)
     outcome = Outcome("completed", answer=body)
-    if request.stream:
-        return Ending(outcome, "end", transcript.closing(usage))
-    return Ending(outcome, "answer", orjson.dumps(body))
+    return Ending(outcome, "end", closing) if request.stream else Ending(outcome, "answer", orjson.dumps(body))
 
 
 def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
@@ -188,7 +195,12 @@ def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
 
 
 async def _call_provider(
-    call: Call, prompt: Prompt, transcript: Transcript, outbox: Outbox | None, attempts: list[dict[str, Any]]
+    call: Call,
+    prompt: Prompt,
+    transcript: Transcript,
+    outbox: Outbox | None,
+    attempts: list[dict[str, Any]],
+    guard: Guard,
 ) -> None:
     """Ask deployment after deployment while that is safe: nothing was produced, and the failure may pass."""
     failure: ProviderError | None = None
@@ -198,7 +210,7 @@ async def _call_provider(
         started = time.perf_counter()
         error_code = None
         try:
-            await _ask(routing.provider_of(deployment), prompt, transcript, outbox)
+            await _ask(routing.provider_of(deployment), prompt, transcript, outbox, guard)
             return
         except ProviderError as error:
             error_code = error.code
@@ -212,7 +224,9 @@ async def _call_provider(
     raise failure
 
 
-async def _ask(provider: TextProvider, prompt: Prompt, transcript: Transcript, outbox: Outbox | None) -> None:
+async def _ask(
+    provider: TextProvider, prompt: Prompt, transcript: Transcript, outbox: Outbox | None, guard: Guard
+) -> None:
     if outbox is None:
         transcript.take_whole(await provider.complete(prompt))
         return
@@ -220,6 +234,8 @@ async def _ask(provider: TextProvider, prompt: Prompt, transcript: Transcript, o
         async for chunk in chunks:
             if events := transcript.take(chunk):
                 outbox.chunk(events)
+            if guard.ended:
+                break  # nothing more of it can go out: hang up
 
 
 def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -> list[Passage]:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .grounded_output import GroundedOutput
 from .prompting import citations
 from .providers.base import Chunk, Completion, Usage
 
 if TYPE_CHECKING:
     from knowledge.retrieval import Passage
+
+    from .safety.output import Outgoing
 
 DONE = b"data: [DONE]\n\n"
 
@@ -70,7 +71,7 @@ class Transcript:
 
     Args:
         passages: those shown to the model, in the order of their numbers.
-        outgoing: what leaves of an answer from documents; None: the answer leaves as it is.
+        outgoing: what leaves of an answer; None: the answer leaves as it is.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Transcript:
         model: str,
         passages: "Sequence[Passage]",
         include_usage: bool,
-        outgoing: GroundedOutput | None = None,
+        outgoing: "Outgoing | None" = None,
     ) -> None:
         self._head = {"id": id, "created": created, "model": model}
         self._passages = passages

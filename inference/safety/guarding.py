@@ -4,7 +4,7 @@ A call without a policy costs one look into what this process remembers. Small t
 ones in a thread, so that other calls go on meanwhile.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -54,7 +54,7 @@ class Guard:
         size = sum(len(message.text()) for message in request.messages)
         return await _done(size, screen_messages, request, self._policy.input, self._verdicts)
 
-    async def passages(self, found: "Sequence[Passage]") -> "Sequence[Passage]":
+    async def passages(self, found: "list[Passage]") -> "list[Passage]":
         """The passages that the model may see."""
         if self._policy is None or not self._policy.passages or not found:
             return found

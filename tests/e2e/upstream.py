@@ -74,6 +74,15 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._json(200, self._completion(body, "".join(WORDS)))
 
+    def _says(self, body: dict[str, Any], number: int) -> None:
+        """Says the rest of the user's last message without its equals signs, in pieces of five characters."""
+        said = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
+        text = said.removeprefix("fault:says ").replace("=", "")
+        if body.get("stream"):
+            self._stream(body, [text[start : start + 5] for start in range(0, len(text), 5)])
+        else:
+            self._json(200, self._completion(body, text))
+
     def _cites(self, body: dict[str, Any], number: int) -> None:
         self._json(200, self._completion(body, "The answer stands here [1]."))
 
