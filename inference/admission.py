@@ -16,6 +16,7 @@ from .catalogue import Terms
 from .metering import count_tokens
 from .prompting import message_bytes, passage_bound, question_of
 from .requests import ChatRequest, EmbeddingsRequest, parse
+from .response_cache import Wish, wish_for
 from .structured_output import REPAIR_BYTES, check_response_format, may_be_repaired
 
 #: An answer shorter than this is no use; a budget that cannot pay for it refuses the call.
@@ -49,6 +50,7 @@ class Offer:
     output_price: Decimal
     hold_min: Decimal
     hold: Decimal
+    cache: Wish | None = None
 
 
 def offer_chat(body: bytes, terms: Terms) -> Offer:
@@ -82,6 +84,9 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
         # Each choice may be made again from the prompt and the answer that was wrong.
         prompt_hold += (prompt_bytes + search_bound + REPAIR_BYTES) * per_input * choices
         per_output = 2 * per_output + per_input * choices
+    wish = wish_for(request, terms.caching)
+    if wish is not None:
+        prompt_hold = max(prompt_hold, terms.price(Meter.CACHE_HITS))
     hold = prompt_hold + limit * per_output
     expected = request.output_limit or min(limit, _EXPECTED_OUTPUT_TOKENS)
     return Offer(
@@ -95,6 +100,7 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
         # A limit the client set is what it wants; without one, a budget that is nearly spent shortens the answer.
         hold_min=hold if request.output_limit else prompt_hold + min(limit, _MIN_USEFUL_TOKENS) * per_output,
         hold=hold,
+        cache=wish,
     )
 
 

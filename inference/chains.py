@@ -10,6 +10,7 @@ from billing.plans import current_plan
 from billing.pricing import UnitPrice
 
 from .models import Fallback, Grant, Model, OwnAccountPrice, TenantDeployment, Variant
+from .response_cache import caching_of
 from .terms import ChainModel, Rules, Terms
 
 #: The meters that a model of each kind cannot do without; others are priced where the price book has them.
@@ -65,6 +66,8 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
     found = _with_own_prices(found, _own_prices(own, currency=currency, now=now))
     pricing.require([(name, Meter.EMBEDDING_TOKENS) for name in embedders], found, currency=currency)
 
+    caching = caching_of(grant.id) if grant.model.kind == Model.Kind.CHAT else None
+
     def made(model: Model, variant: Variant | None) -> Terms:
         first = _link(model, variant, own, grant, operators)
         _price_variant(first, found)
@@ -82,6 +85,7 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
             chain=(first, *others),
             rules=_rules(grant, operators),
             grant_id=grant.id,
+            caching=caching if (first.name, str(Meter.CACHE_HITS)) in found else None,
         )
 
     terms = [made(model, variant) for model, variant in targets]

@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -47,6 +47,7 @@ from .http_answer import HttpAnswer, Send
 from .lookups import Lookups
 from .metrics import Observed, observe
 from .relay import CANCELLATIONS, Entry, Inbox
+from .response_cache import CACHE_HEADER
 
 log = structlog.get_logger("atrium.request")
 T = TypeVar("T")
@@ -123,7 +124,7 @@ class Gateway:
         except Exception:  # the last boundary: log with the trace, answer in the right shape
             log.exception("request failed", request_id=answer.request_id)
             await answer.refuse(AtriumError("The server had an error. Quote the x-request-id when reporting it."))
-        seen.status = answer.status
+        seen.status, seen.cache = answer.status, answer.headers.get(CACHE_HEADER)
         observe(seen)
         log.info(
             "request",
@@ -151,6 +152,11 @@ class Gateway:
         offer = (
             endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
         )
+        if offer.cache is not None:
+            asked = offer.cache.asked(headers.get("cache-control", ""))
+            offer = replace(offer, cache=asked and asked.within(caller.retention_days))
+            if offer.cache is not None:
+                answer.headers[CACHE_HEADER] = "miss"  # unless the worker says otherwise
         idempotency_key = None
         if "idempotency-key" in headers:
             idempotency_key = check_key(headers["idempotency-key"])
@@ -256,6 +262,8 @@ class Gateway:
                     return True
                 await answer.keep_alive()
                 continue
+            if entry.headers:
+                answer.headers |= entry.headers
             match entry.kind:
                 case "chunk":
                     await answer.chunk(entry.data)
@@ -341,6 +349,7 @@ def _admission(
             estimated_tokens=offer.estimated_tokens,
             prompt_hold=offer.prompt_hold,
             output_price=offer.output_price,
+            cache=offer.cache,
             output_limit=offer.output_limit,
             retention_days=caller.retention_days,
             end_user=offer.end_user,

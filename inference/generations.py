@@ -26,6 +26,7 @@ from tenants.models import IdempotencyRecord
 from tenants.scope import acting_for, tenant_scope
 
 from .models import Generation
+from .response_cache.keys import Wish
 
 #: More calls than any tenant has running.
 ANY_NUMBER = 1_000_000
@@ -57,7 +58,8 @@ class Admitted:
     """What admission fixes and the worker needs again: kept in the row's `terms`.
 
     `prompt_hold` is the part of the hold that everything but the output may cost, `output_price` what each token of the
-    output's limit adds to it (see `admission.Offer`); `groups` are the caller's at that
+    output's limit adds to it (see `admission.Offer`); `cache` is what the call wants of the response
+    cache; `groups` are the caller's at that
     moment, by which `file_search` finds (`knowledge.access`).
     """
 
@@ -67,6 +69,7 @@ class Admitted:
     output_limit: int
     retention_days: int
     output_price: Decimal = Decimal(0)
+    cache: Wish | None = None
     end_user: str = ""
     groups: frozenset[str] = frozenset()
 
@@ -86,6 +89,7 @@ class Admitted:
             "estimated_tokens": self.estimated_tokens,
             "prompt_hold": str(self.prompt_hold),
             "output_price": str(self.output_price),
+            **({"cache": self.cache.as_json()} if self.cache else {}),
             "output_limit": self.output_limit,
             "retention_days": self.retention_days,
             "groups": sorted(self.groups),
@@ -101,6 +105,7 @@ class Admitted:
             levels=levels,
             prompt_hold=Decimal(data["prompt_hold"]),
             output_price=Decimal(data.get("output_price", 0)),
+            cache=Wish.from_json(data.get("cache")),
             groups=groups,
             **numbers,
         )

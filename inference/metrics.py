@@ -17,6 +17,7 @@ _SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
+_CACHE = Counter("atrium_response_cache_total", "Calls that looked into the response cache.", ["result"])
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Observed:
     status: int = 0
     tenant_id: str | None = None
     generation_id: str | None = None
+    cache: str | None = None
 
 
 def observe(seen: Observed) -> None:
@@ -36,3 +38,5 @@ def observe(seen: Observed) -> None:
     method = seen.method if seen.method in _METHODS else "other"
     _REQUESTS.labels(method, seen.path, str(seen.status)).inc()
     _SECONDS.labels(method, seen.path).observe(time.perf_counter() - seen.started)
+    if seen.cache and seen.status == 200:
+        _CACHE.labels(seen.cache).inc()

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from billing.models import Plan
 from billing.pricing import Quote, price_of
+
+if TYPE_CHECKING:
+    from .response_cache import Caching
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Terms:
     """A grant as admission needs it: limits in tokens, prices in the tenant's currency, the tenant's plan.
 
     `chain` are the models that may answer, the one asked for first. `context_window` and `max_output_tokens` are that
-    first one's, under the grant's cap.
+    first one's, under the grant's cap. `caching`: how the grant keeps answers; None: not.
     """
 
     alias: str
@@ -74,6 +77,7 @@ class Terms:
     chain: tuple[ChainModel, ...] = ()
     rules: Rules = Rules()
     grant_id: UUID | None = None
+    caching: "Caching | None" = None
     canary: "Terms | None" = field(default=None, repr=False)
     canary_share: int = 0
 

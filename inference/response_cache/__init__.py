@@ -14,13 +14,16 @@ new answer and keeps that one. Kept in Postgres, in the tenant's own rows: erasa
 truth that could be behind.
 """
 
+from .calls import CACHE_HEADER, Place, place_of
 from .entries import Figures, empty, figures, keep, look_up, sweep_expired
 from .keys import Wish, cache_key, wish_for
 from .policies import Caching, all_policies, caching_of, remove_policy, set_policy
 
 __all__ = [
+    "CACHE_HEADER",
     "Caching",
     "Figures",
+    "Place",
     "Wish",
     "all_policies",
     "cache_key",
@@ -29,6 +32,7 @@ __all__ = [
     "figures",
     "keep",
     "look_up",
+    "place_of",
     "remove_policy",
     "set_policy",
     "sweep_expired",

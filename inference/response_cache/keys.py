@@ -1,7 +1,7 @@
 """Whether a call's answer may come from the cache or go into it, and the key under which."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -26,32 +26,33 @@ class Wish:
     ttl_seconds: int
     looks: bool = True
 
+    def asked(self, cache_control: str) -> "Wish | None":
+        """What is left of it by the request's `Cache-Control`."""
+        said = {part.strip().lower() for part in cache_control.split(",")}
+        if "no-store" in said:
+            return None
+        return replace(self, looks=False) if "no-cache" in said else self
+
+    def within(self, retention_days: int) -> "Wish | None":
+        """What is left of it where the tenant keeps content for so long (0: not at all)."""
+        seconds = min(self.ttl_seconds, retention_days * 86_400)
+        return replace(self, ttl_seconds=seconds) if seconds > 0 else None
+
     def as_json(self) -> list[Any]:
         """For the generation's row."""
         return [self.grant_id.hex, self.ttl_seconds, self.looks]
 
     @classmethod
-    def from_json(cls, data: list[Any]) -> "Wish":
+    def from_json(cls, data: list[Any] | None) -> "Wish | None":
         """From the row."""
-        return cls(UUID(hex=data[0]), *data[1:])
+        return None if data is None else cls(UUID(hex=data[0]), data[1], data[2])
 
 
-def wish_for(
-    request: ChatRequest, caching: Caching | None, *, retention_days: int, cache_control: str = ""
-) -> Wish | None:
-    """What a call wants of the cache; None: nothing.
-
-    Args:
-        retention_days: how long the tenant keeps content; 0: not at all.
-        cache_control: the request's header.
-    """
-    said = {part.strip().lower() for part in cache_control.split(",")}
-    if caching is None or retention_days <= 0 or request.cache is False or "no-store" in said:
+def wish_for(request: ChatRequest, caching: Caching | None) -> Wish | None:
+    """What a call wants of the cache by its grant's policy and its body; None: nothing."""
+    if caching is None or request.cache is False or not (caching.any_request or _is_deterministic(request)):
         return None
-    if not (caching.any_request or _is_deterministic(request)):
-        return None
-    seconds = min(caching.ttl_seconds, retention_days * 86_400)
-    return Wish(caching.grant_id, seconds, looks="no-cache" not in said)
+    return Wish(caching.grant_id, caching.ttl_seconds)
 
 
 def _is_deterministic(request: ChatRequest) -> bool:

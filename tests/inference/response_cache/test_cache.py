@@ -145,31 +145,25 @@ def request(content: str = "Hi", **members: Any) -> ChatRequest:
 def test_a_call_is_kept_where_policy_tenant_and_call_allow_it() -> None:
     caching = Caching(uuid7(), 86_400 * 3, any_request=False)
     all_calls = replace(caching, any_request=True)
-    assert wish_for(request(temperature=0), caching, retention_days=30) == Wish(caching.grant_id, 86_400 * 3)
-    assert wish_for(request(seed=7), caching, retention_days=30) is not None
+    whole = Wish(caching.grant_id, 86_400 * 3)
+    assert wish_for(request(temperature=0), caching) == wish_for(request(seed=7), caching) == whole
     for other in (request(), request(temperature=0.5)):
-        assert wish_for(other, caching, retention_days=30) is None
-        assert wish_for(other, all_calls, retention_days=30) is not None
-    assert wish_for(request(temperature=0), None, retention_days=30) is None
+        assert wish_for(other, caching) is None
+        assert wish_for(other, all_calls) == whole
+    assert wish_for(request(temperature=0), None) is None
+    assert wish_for(request(cache=False), all_calls) is None
     # No longer than content is kept, and not at all where none is.
-    assert wish_for(request(), all_calls, retention_days=1) == Wish(caching.grant_id, 86_400)
-    assert wish_for(request(), all_calls, retention_days=0) is None
+    assert (whole.within(30), whole.within(1), whole.within(0)) == (whole, replace(whole, ttl_seconds=86_400), None)
+    assert Wish.from_json(whole.as_json()) == whole
+    assert Wish.from_json(None) is None
 
 
 @pytest.mark.parametrize(
-    ("members", "header", "looks"),
-    [
-        ({"cache": False}, "", None),
-        ({}, "no-store", None),
-        ({}, "max-age=0, No-Store", None),
-        ({}, "no-cache", False),
-        ({"cache": True}, "", True),
-        ({}, "max-age=0", True),
-    ],
+    ("header", "looks"),
+    [("", True), ("max-age=0", True), ("no-store", None), ("max-age=0, No-Store", None), ("no-cache", False)],
 )
-def test_a_call_may_stay_out_or_ask_anew(members: dict[str, Any], header: str, looks: bool | None) -> None:
-    caching = Caching(uuid7(), 60, any_request=True)
-    found = wish_for(request(**members), caching, retention_days=30, cache_control=header)
+def test_a_call_may_stay_out_or_ask_anew(header: str, looks: bool | None) -> None:
+    found = WISH.asked(header)
     assert (found and found.looks) == looks
     assert found is None or Wish.from_json(found.as_json()) == found
 
