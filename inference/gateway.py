@@ -46,6 +46,8 @@ from .generations import Admission, Admitted
 from .http_answer import HttpAnswer, Send
 from .lookups import Lookups
 from .metrics import Observed, observe
+from .prompts import Expanded, Reference, expand
+from .prompts.calls import chat_body
 from .relay import CANCELLATIONS, Entry, Inbox
 from .response_cache import CACHE_HEADER
 
@@ -67,10 +69,12 @@ class Endpoint:
     kind: str
     model_kind: str
     offer: Callable[[bytes, Terms], Offer]
+    #: A body that names a prompt, as the one it stands for.
+    expand: Callable[[dict[str, Any], Expanded], dict[str, Any]] | None = None
 
 
 ENDPOINTS = {
-    "/v1/chat/completions": Endpoint("chat", "chat", offer_chat),
+    "/v1/chat/completions": Endpoint("chat", "chat", offer_chat, chat_body),
     "/v1/embeddings": Endpoint("embeddings", "embedding", offer_embeddings),
 }
 
@@ -146,8 +150,14 @@ class Gateway:
             caller = await self._in_thread(partial(with_end_user, caller, headers[END_USER], now=datetime.now(UTC)))
         if "inference" not in caller.scopes:
             raise PermissionDenied("This API key lacks the scope 'inference'. Ask for a key that has it.")
-        body = await _read_body(receive)
-        alias = _alias(body)
+        sent = body = await _read_body(receive)
+        data, prompt = _decoded(body), None
+        if data.get("prompt") is not None and endpoint.expand is not None:
+            prompt = await self._in_thread(_expanded, caller, data["prompt"])
+            data = endpoint.expand(data, prompt)
+            body = orjson.dumps(data)
+            answer.headers["x-atrium-prompt-version"] = str(prompt.number)
+        alias = _alias(data)
         terms = await self._terms(caller, alias, endpoint.model_kind)
         offer = (
             endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
@@ -165,7 +175,7 @@ class Gateway:
         generation_id = uuid7()
         seen.generation_id = str(generation_id)
         async with self._inbox.wait_for(generation_id) as entries:
-            await self._admit(endpoint, caller, terms, offer, generation_id, idempotency_key, body, answer)
+            await self._admit(endpoint, caller, terms, offer, generation_id, idempotency_key, sent, prompt, answer)
             if answer.complete:
                 return
             gone = asyncio.create_task(_watch_for_leaving(receive, entries))
@@ -203,7 +213,8 @@ class Gateway:
         offer: Offer,
         generation_id: UUID,
         idempotency_key: str | None,
-        body: bytes,
+        sent: bytes,
+        prompt: Expanded | None,
         answer: HttpAnswer,
     ) -> None:
         """Pass the limits, then reserve and enqueue; a used idempotency key answers the first answer instead."""
@@ -216,11 +227,20 @@ class Gateway:
             lease_ms=int(settings.GENERATION_DEADLINE_SECONDS * 1000) + 30_000,
         )
         answer.headers |= admission.headers
-        mark = fingerprint(endpoint.kind.encode(), caller.identity, body) if idempotency_key else None
+        mark = fingerprint(endpoint.kind.encode(), caller.identity, sent) if idempotency_key else None
         try:
             await self._door.admit(
                 _admission(
-                    endpoint, caller, terms, offer, generation_id, levels, self._inbox.name, idempotency_key, mark
+                    endpoint,
+                    caller,
+                    terms,
+                    offer,
+                    generation_id,
+                    levels,
+                    self._inbox.name,
+                    idempotency_key,
+                    mark,
+                    prompt,
                 )
             )
         except BaseException as error:
@@ -306,14 +326,24 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _alias(body: bytes) -> str:
-    """The model a body asks for, before anything else of it is looked at."""
+def _decoded(body: bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"We could not parse the JSON body of your request: {error}.") from error
     if not isinstance(data, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    return data
+
+
+def _expanded(caller: Caller, named: Any) -> Expanded:
+    """In a thread: what a request's `prompt` stands for."""
+    with acting_for(caller.tenant_id):
+        return expand(Reference.read(named), now=time.monotonic())
+
+
+def _alias(data: dict[str, Any]) -> str:
+    """The model a request asks for, before anything else of it is looked at."""
     alias = data.get("model")
     if not isinstance(alias, str) or not alias:
         raise InvalidRequest("You must provide 'model', a string.", param="model")
@@ -335,6 +365,7 @@ def _admission(
     inbox: str,
     idempotency_key: str | None,
     mark: str | None,
+    prompt: Expanded | None,
 ) -> Admission:
     return Admission(
         tenant_id=caller.tenant_id,
@@ -354,6 +385,7 @@ def _admission(
             retention_days=caller.retention_days,
             end_user=offer.end_user,
             groups=caller.groups,
+            prompt_version=prompt.version_id if prompt else None,
         ),
         inbox=inbox,
         weight=terms.plan.weight,

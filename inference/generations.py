@@ -72,6 +72,7 @@ class Admitted:
     cache: Wish | None = None
     end_user: str = ""
     groups: frozenset[str] = frozenset()
+    prompt_version: UUID | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For the row."""
@@ -93,6 +94,7 @@ class Admitted:
             "output_limit": self.output_limit,
             "retention_days": self.retention_days,
             "groups": sorted(self.groups),
+            **({"prompt_version": self.prompt_version} if self.prompt_version else {}),
         }
 
     @classmethod
@@ -101,12 +103,14 @@ class Admitted:
         levels = [Level(name, UUID(hex=ident), Rates(*rates)) for name, ident, *rates in data["levels"]]
         numbers = {name: data[name] for name in ("estimated_tokens", "output_limit", "retention_days")}
         groups = frozenset(data.get("groups", ()))
+        version = data.get("prompt_version")
         return cls(
             levels=levels,
             prompt_hold=Decimal(data["prompt_hold"]),
             output_price=Decimal(data.get("output_price", 0)),
             cache=Wish.from_json(data.get("cache")),
             groups=groups,
+            prompt_version=UUID(version) if version else None,
             **numbers,
         )
 

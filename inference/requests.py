@@ -12,7 +12,18 @@ from tenants.errors import InvalidRequest
 
 #: Members that are Atrium's own business and never reach an upstream.
 OWN_MEMBERS = frozenset(
-    {"model", "stream", "stream_options", "user", "safety_identifier", "metadata", "store", "service_tier", "tools"}
+    {
+        "model",
+        "prompt",
+        "stream",
+        "stream_options",
+        "user",
+        "safety_identifier",
+        "metadata",
+        "store",
+        "service_tier",
+        "tools",
+    }
     | {"max_tokens", "max_completion_tokens", "cache"}
 )
 
@@ -77,6 +88,14 @@ class FileSearch(Lenient):
     ranking_options: RankingOptions = RankingOptions()
 
 
+class PromptReference(Lenient):
+    """A prompt of the tenant, a version of it (number or label; `production` if left out), and its variables' values."""
+
+    id: str = Field(min_length=1, max_length=200)
+    version: str | int | None = None
+    variables: dict[str, Any] | None = None
+
+
 class ChatRequest(Lenient):
     """A chat completion request."""
 
@@ -105,6 +124,11 @@ class ChatRequest(Lenient):
     safety_identifier: str | None = Field(default=None, max_length=200)
     metadata: dict[str, str] | None = None
     store: bool | None = None
+    prompt: PromptReference | None = Field(
+        default=None,
+        description="Atrium's own. Its messages go before `messages`, which may then be missing, and its defaults (`model` "
+        "among them) fill what the request leaves out. The answer's header `x-atrium-prompt-version` says the version.",
+    )
     service_tier: str | None = None
     cache: bool | None = Field(default=None, description="False: neither answered from the response cache nor kept.")
 

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from tenants.errors import InvalidRequest
 
-from ..requests import FileSearch, Lenient, parse
+from ..requests import FileSearch, Lenient, PromptReference, parse
 from .items import normalised
 
 Include = Literal[
@@ -68,14 +68,6 @@ class ConversationReference(Lenient):
     """The conversation that this response belongs to."""
 
     id: str
-
-
-class PromptReference(Lenient):
-    """A stored prompt, by id and version or label, with the values of its variables."""
-
-    id: str = Field(min_length=1, max_length=200)
-    version: str | None = Field(default=None, max_length=200)
-    variables: dict[str, Any] | None = None
 
 
 class StreamOptions(Lenient):

@@ -35,6 +35,7 @@ RETURNS TABLE (n int, hold numeric, refusal text, detail text) LANGUAGE plpgsql 
 DECLARE
     c record;
     v_tenant uuid;
+    v_stored boolean;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     FOR c IN
@@ -65,8 +66,12 @@ BEGIN
                     RAISE EXCEPTION 'idempotency key used before' USING ERRCODE = 'AT409';
                 END IF;
             END IF;
-            INSERT INTO inference_generation (tenant_id, id, kind, key_id, alias, model, request, terms, inbox)
-                VALUES (c.tenant, c.id, c.kind, c.key, c.alias, c.model, c.request, c.terms, c.inbox);
+            v_stored := c.kind = 'chat' AND c.request @> '{"store": true}';
+            INSERT INTO inference_generation (tenant_id, id, kind, key_id, alias, model, request, terms, inbox,
+                                              stored, metadata, prompt_version_id)
+                VALUES (c.tenant, c.id, c.kind, c.key, c.alias, c.model, c.request, c.terms, c.inbox,
+                        v_stored, CASE WHEN v_stored THEN c.request -> 'metadata' END,
+                        (c.terms ->> 'prompt_version')::uuid);
             PERFORM enqueue_work(c.tenant, c.id, 'generation', c.weight);
             hold := reserve_spend(c.tenant, c.id, c.id, c.key,
                                   CASE c.kind WHEN 'embeddings' THEN 'embeddings' ELSE 'completions' END,
