@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 lint check-production prove bench bench-retrieval eval-retrieval lock clean
+.PHONY: demo run test verify-s3 verify-clients lint check-production prove bench bench-retrieval eval-retrieval lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -37,6 +37,15 @@ test: .venv/.dev  ## the suite on its own services
 verify-s3: .venv/.dev .swift/.made  ## buckets and the object store against a real S3 server
 	@REQUIRE_SWIFT=1 $(BIN)/python -m pytest -m s3 tests/knowledge/sources/test_syncing.py tests/knowledge/test_storage_s3.py
 
+# Programs of customers, on libraries that Atrium itself does not need.
+.clients/.made: requirements-clients.txt
+	@test -x .clients/bin/python || $(PYTHON) -m venv .clients
+	@.clients/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-clients.txt
+	@touch $@
+
+verify-clients: .venv/.dev .clients/.made  ## LangChain's and LlamaIndex's OpenAI clients against the running stack
+	@$(BIN)/python -m pytest -m clients tests/e2e/test_clients.py
+
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -62,8 +71,8 @@ bench-retrieval: .venv/.dev  ## a million vectors of 1,000 tenants: recall and t
 	@$(BIN)/python -m tests.bench.scale
 
 lock:  ## pin requirements*.in again (needs uv)
-	@for name in requirements requirements-dev requirements-tools requirements-swift; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+	@for name in requirements requirements-dev requirements-tools requirements-swift requirements-clients; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header $$name.in -o $$name.txt; done
 
 clean:
-	rm -rf .venv .swift var
+	rm -rf .venv .swift .clients var

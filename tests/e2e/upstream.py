@@ -62,8 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
         handler(body, number)
 
     def _embeddings(self, body: dict[str, Any]) -> None:
+        """A vector begins with the length of its text, or of its token array."""
         texts = body["input"]
-        data = [{"object": "embedding", "index": i, "embedding": [0.5, 0.5, 0.5, 0.5]} for i in range(len(texts))]
+        data = [{"object": "embedding", "index": i, "embedding": [len(t), 0.5, 0.5, 0.5]} for i, t in enumerate(texts)]
         self._json(200, {"object": "list", "data": data, "usage": {"prompt_tokens": 3 * len(texts), "total_tokens": 0}})
 
     # behaviours -------------------------------------------------------------------------------------------------------
@@ -85,6 +86,35 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _cites(self, body: dict[str, Any], number: int) -> None:
         self._json(200, self._completion(body, "The answer stands here [1]."))
+
+    def _calls(self, body: dict[str, Any], number: int) -> None:
+        """Calls the first tool that was offered, in two parts where it streams; answers in words once it has a result."""
+        if body["messages"][-1]["role"] == "tool":
+            return self._ok(body, number)
+        function = {"name": body["tools"][0]["function"]["name"], "arguments": '{"city": '}
+        call = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
+        rest = {"index": 0, "function": {"arguments": '"Oslo"}'}}
+        if not body.get("stream"):
+            function["arguments"] += rest["function"]["arguments"]
+            answer = self._completion(body, "")
+            answer["choices"][0] |= {"finish_reason": "tool_calls"}
+            answer["choices"][0]["message"] |= {"content": None, "tool_calls": [call]}
+            return self._json(200, answer)
+        self._start_stream()
+        self._event(body, {"role": "assistant", "content": None, "tool_calls": [call]})
+        self._event(body, {"tool_calls": [rest]})
+        self._finish(body, "tool_calls")
+
+    def _says_json(self, body: dict[str, Any], number: int) -> None:
+        """As a schema or, for clients that ask for the shape by a tool, as the tool's arguments."""
+        shape = json.dumps({"city": "Oslo", "degrees": 4})
+        answer = self._completion(body, shape)
+        if body.get("tools"):
+            function = {"name": body["tools"][0]["function"]["name"], "arguments": shape}
+            call = {"id": f"call_{number}", "type": "function", "function": function}
+            answer["choices"][0] |= {"finish_reason": "tool_calls"}
+            answer["choices"][0]["message"] |= {"content": None, "tool_calls": [call]}
+        self._json(200, answer)
 
     def _refuses(self, body: dict[str, Any], number: int) -> None:
         self._json(400, {"error": {"message": "bad temperature", "type": "x", "param": "temperature", "code": "bad"}})
@@ -188,8 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._event(body, {"content": word})
         self._finish(body)
 
-    def _finish(self, body: dict[str, Any]) -> None:
-        self._event(body, {}, "stop")
+    def _finish(self, body: dict[str, Any], reason: str = "stop") -> None:
+        self._event(body, {}, reason)
         self._data({"id": "up-1", "object": "chat.completion.chunk", "choices": [], "usage": USAGE})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
