@@ -20,15 +20,23 @@ def literals(source: str) -> set[str]:
     """The `code="…"` arguments and `code = "…"` members of a module."""
     found = set()
     for node in ast.walk(ast.parse(source)):
-        value = None
         if (isinstance(node, ast.keyword) and node.arg == "code") or (
-            isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "code"
+            isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["code"]
         ):
-            value = node.value
-        for part in ast.walk(value) if value is not None else ():
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                found.add(part.value)
+            found |= constants(node.value)
     return found
+
+
+def constants(value: ast.expr) -> set[str]:
+    """The texts that an expression may be, but not those that it looks something up by."""
+    looked_up = {
+        part
+        for node in ast.walk(value)
+        if isinstance(node, ast.Subscript | ast.Call) and getattr(getattr(node, "func", node), "id", "") != "str"
+        for part in ast.walk(node)
+    }
+    texts = [node for node in ast.walk(value) if isinstance(node, ast.Constant) and node not in looked_up]
+    return {node.value for node in texts if isinstance(node.value, str) and node.value}
 
 
 def subclasses(cls: type[AtriumError]) -> set[type[AtriumError]]:
