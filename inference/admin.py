@@ -79,7 +79,7 @@ class GenerationAdmin(TenantAdmin):
         return (
             super()
             .get_queryset(request)
-            .defer("request", "answer", "terms", "attempts")
+            .defer("request", "answer", "terms")
             .annotate(settled=Subquery(cost.values("sum")[:1]), currency=Subquery(cost.values("currency")[:1]))
         )
 

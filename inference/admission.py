@@ -12,12 +12,13 @@ from decimal import Decimal
 from billing.models import Meter
 from tenants.errors import AtriumError, InvalidRequest
 
-from .catalogue import Terms
+from .granted_requests import as_granted, that_fit
 from .metering import count_tokens
 from .prompting import message_bytes, passage_bound, question_of
 from .requests import ChatRequest, EmbeddingsRequest, parse
 from .response_cache import Wish, wish_for
 from .structured_output import REPAIR_BYTES, check_response_format, may_be_repaired
+from .terms import ChainModel, Terms
 
 #: An answer shorter than this is no use; a budget that cannot pay for it refuses the call.
 _MIN_USEFUL_TOKENS = 16
@@ -51,6 +52,8 @@ class Offer:
     hold_min: Decimal
     hold: Decimal
     cache: Wish | None = None
+    chain: tuple[ChainModel, ...] = ()
+    timeout: float | None = None
 
 
 def offer_chat(body: bytes, terms: Terms) -> Offer:
@@ -66,10 +69,12 @@ def offer_chat(body: bytes, terms: Terms) -> Offer:
 def offer_for(request: ChatRequest, terms: Terms) -> Offer:
     """The offer for a request in the canonical form, however it came; raises like `offer_chat`."""
     check_response_format(request.response_format)
+    request, terms = as_granted(request, terms)
     prompt_bytes = message_bytes(request)
     choices = request.n or 1
     limit = _output_limit(request, terms)
     prompt_tokens = _check_context(request, prompt_bytes, limit if request.output_limit else _MIN_USEFUL_TOKENS, terms)
+    terms = that_fit(terms, prompt_tokens=prompt_tokens, output_tokens=request.output_limit or _MIN_USEFUL_TOKENS)
     search_bound = passage_bound(request)
     # Which tokens the provider finds in its prompt cache, and how many the model thinks with, is known afterwards.
     per_input = terms.most(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS)
@@ -101,6 +106,8 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
         hold_min=hold if request.output_limit else prompt_hold + min(limit, _MIN_USEFUL_TOKENS) * per_output,
         hold=hold,
         cache=wish,
+        chain=terms.chain,
+        timeout=request.timeout,
     )
 
 
@@ -112,7 +119,7 @@ def _output_limit(request: ChatRequest, terms: Terms) -> int:
             f"'{param}' is too large: {asked}. '{terms.alias}' answers with at most {terms.max_output_tokens} tokens.",
             param=param,
         )
-    return asked or terms.max_output_tokens
+    return asked or min(terms.rules.default_max_tokens or terms.max_output_tokens, terms.max_output_tokens)
 
 
 def _check_context(request: ChatRequest, prompt_bytes: int, output: int, terms: Terms) -> int:
@@ -151,4 +158,5 @@ def offer_embeddings(body: bytes, terms: Terms) -> Offer:
         output_price=Decimal(0),
         hold_min=hold,
         hold=hold,
+        chain=terms.chain,
     )

@@ -8,13 +8,10 @@ open while a provider is called. Whatever happens, the call is settled once: wha
 metered, the rest of the hold released, and the client gets an answer or an error in the right shape.
 """
 
-import asyncio
-import random
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 import orjson
 import structlog
@@ -38,6 +35,8 @@ from .outbound import Allowed
 from .providers.base import Cancelled, Prompt, ProviderError, TextProvider
 from .relay import Outbox
 from .requests import ChatRequest, EmbeddingsRequest, FileSearch
+from .routing.attempts import Attempt, Route
+from .routing.board import board
 from .safety.guarding import Guard
 from .threads import in_thread
 from .transcript import Transcript
@@ -89,11 +88,11 @@ async def execute(call: Call, live: LiveCall, desk: Desk) -> None:
     started = time.perf_counter()
     meter = CallMeter(call)
     outbox = Outbox(desk.sender, call.inbox, call.id)
-    attempts: list[dict[str, Any]] = []
+    attempts: list[Attempt] = []
     guard = Guard(tenant_id=call.tenant_id, call_id=call.id, alias=call.alias)
     ending = await _ending(call, live, outbox, meter, attempts, guard)
     await guard.record()
-    ending.outcome.lines, ending.outcome.attempts = meter.lines, attempts
+    ending.outcome.lines, ending.outcome.attempts = meter.lines, [attempt.as_json() for attempt in attempts]
     claim = work.Claim(call.tenant_id, call.id, call.attempt)
     cost = await desk.settle(Settlement(claim, call.key_id, ending.outcome, call.admitted.retention_days))
     if cost is None:
@@ -122,7 +121,7 @@ def _note(call: Call, ending: Ending, meter: CallMeter, cost: Decimal, *, second
 
 
 async def _ending(
-    call: Call, live: LiveCall, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]], guard: Guard
+    call: Call, live: LiveCall, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard
 ) -> Ending:
     try:
         if call.kind == "embeddings":
@@ -155,9 +154,7 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))
 
 
-async def _answer_chat(
-    call: Call, outbox: Outbox, meter: CallMeter, attempts: list[dict[str, Any]], guard: Guard
-) -> Ending:
+async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard) -> Ending:
     request = await guard.messages(ChatRequest.model_validate_json(call.request))
     file_search = request.file_search() if request.tools else None
     passages = (
@@ -179,7 +176,9 @@ async def _answer_chat(
         # Also when it broke off in the middle: what was produced is metered.
         if transcript.started:
             usage = transcript.usage or estimate(prompt=str(prompt.body["messages"]), output=transcript.text())
-            meter.completion(usage)
+            answered = attempts[-1]
+            meter.completion(usage, model=answered.model.name, attempt=answered.number)
+            answered.used(usage)
     # What was held back to the end belongs to the answer that is kept.
     closing = transcript.closing(usage) if request.stream else b""
     body = transcript.completion(usage)
@@ -195,44 +194,33 @@ def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
 
 
 async def _call_provider(
-    call: Call,
-    prompt: Prompt,
-    transcript: Transcript,
-    outbox: Outbox | None,
-    attempts: list[dict[str, Any]],
-    guard: Guard,
+    call: Call, prompt: Prompt, transcript: Transcript, outbox: Outbox | None, attempts: list[Attempt], guard: Guard
 ) -> None:
-    """Ask deployment after deployment while that is safe: nothing was produced, and the failure may pass."""
-    failure: ProviderError | None = None
-    for deployment in await routing.candidates(call.model):
-        if failure is not None:
-            await asyncio.sleep(min(failure.retry_after or 0.1, 2.0) * random.uniform(1.0, 1.5))
-        started = time.perf_counter()
-        error_code = None
-        try:
-            await _ask(routing.provider_of(deployment), prompt, transcript, outbox, guard)
-            return
-        except ProviderError as error:
-            error_code = error.code
-            if transcript.started or not error.temporary:
-                raise
-            failure = error
-        finally:
-            ms = round((time.perf_counter() - started) * 1000, 1)
-            attempts.append({"deployment": deployment.name, "ms": ms, "error": error_code})
-    assert failure is not None  # candidates() gives at least one, and each returned, raised or failed
-    raise failure
+    """Ask deployment after deployment, then the models that may stand in, while that is safe; see `routing.attempts`."""
+    route = Route(call=call, stream=outbox is not None, board=board(), made=attempts)
+    async for attempt in route.attempts():
+        async with attempt:
+            provider = routing.provider_of(attempt.deployment, model=attempt.upstream_model)
+            await _ask(provider, attempt.prompt(prompt), transcript, outbox, attempt, guard)
 
 
 async def _ask(
-    provider: TextProvider, prompt: Prompt, transcript: Transcript, outbox: Outbox | None, guard: Guard
+    provider: TextProvider,
+    prompt: Prompt,
+    transcript: Transcript,
+    outbox: Outbox | None,
+    attempt: Attempt,
+    guard: Guard,
 ) -> None:
     if outbox is None:
         transcript.take_whole(await provider.complete(prompt))
         return
     async with aclosing(provider.stream(prompt)) as chunks:
         async for chunk in chunks:
-            if events := transcript.take(chunk):
+            events = transcript.take(chunk)
+            if transcript.started:
+                attempt.first_token()
+            if events:
                 outbox.chunk(events)
             if guard.ended:
                 break  # nothing more of it can go out: hang up

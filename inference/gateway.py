@@ -35,12 +35,10 @@ from tenants.authentication import bearer, remembered, should_verify_again, veri
 from tenants.end_users import END_USER_HEADER, with_end_user
 from tenants.errors import AtriumError, InvalidRequest, PermissionDenied, ServiceUnavailable
 from tenants.idempotency import check_key, fingerprint
-from tenants.ids import uuid7
 from tenants.scope import acting_for
 
 from . import catalogue, generations
 from .admission import Offer, offer_chat, offer_embeddings
-from .catalogue import Terms
 from .door import Door
 from .generations import Admission, Admitted
 from .http_answer import HttpAnswer, Send
@@ -50,6 +48,7 @@ from .prompts import Expanded, Reference, expand
 from .prompts.calls import chat_body
 from .relay import CANCELLATIONS, Entry, Inbox
 from .response_cache import CACHE_HEADER
+from .terms import Terms, sticks_to
 
 log = structlog.get_logger("atrium.request")
 T = TypeVar("T")
@@ -157,8 +156,9 @@ class Gateway:
             data = endpoint.expand(data, prompt)
             body = orjson.dumps(data)
             answer.headers["x-atrium-prompt-version"] = str(prompt.number)
-        alias = _alias(data)
-        terms = await self._terms(caller, alias, endpoint.model_kind)
+        terms = await self._terms(caller, _alias(data), endpoint.model_kind)
+        if terms.canary is not None:
+            terms = terms.chosen_for(sticks_to(data, end_user=caller.end_user, key_id=caller.key_id))
         offer = (
             endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
         )
@@ -172,7 +172,8 @@ class Gateway:
             idempotency_key = check_key(headers["idempotency-key"])
             if offer.stream:
                 raise InvalidRequest("Idempotency-Key is not supported on streams.", param="Idempotency-Key")
-        generation_id = uuid7()
+        # One id for both: what a client quotes leads to the call and its attempts.
+        generation_id = UUID(hex=answer.request_id)
         seen.generation_id = str(generation_id)
         async with self._inbox.wait_for(generation_id) as entries:
             await self._admit(endpoint, caller, terms, offer, generation_id, idempotency_key, sent, prompt, answer)
@@ -386,6 +387,8 @@ def _admission(
             end_user=offer.end_user,
             groups=caller.groups,
             prompt_version=prompt.version_id if prompt else None,
+            chain=offer.chain,
+            timeout=offer.timeout,
         ),
         inbox=inbox,
         weight=terms.plan.weight,

@@ -5,9 +5,10 @@ lease, or by the sweeper when that lease ran out.
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from tenants.scope import acting_for, tenant_scope
 
 from .models import Generation
 from .response_cache.keys import Wish
+from .terms import ChainModel
 
 #: More calls than any tenant has running.
 ANY_NUMBER = 1_000_000
@@ -58,9 +60,9 @@ class Admitted:
     """What admission fixes and the worker needs again: kept in the row's `terms`.
 
     `prompt_hold` is the part of the hold that everything but the output may cost, `output_price` what each token of the
-    output's limit adds to it (see `admission.Offer`); `cache` is what the call wants of the response
-    cache; `groups` are the caller's at that
-    moment, by which `file_search` finds (`knowledge.access`).
+    output's limit adds to it (see `admission.Offer`); `cache` is what the call wants of the response cache; `groups` are
+    the caller's at that moment, by which `file_search` finds (`knowledge.access`); `chain` are the models that may
+    answer, `timeout` the seconds that the request allows itself.
     """
 
     levels: Sequence[Level]
@@ -73,6 +75,8 @@ class Admitted:
     end_user: str = ""
     groups: frozenset[str] = frozenset()
     prompt_version: UUID | None = None
+    chain: Sequence[ChainModel] = ()
+    timeout: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For the row."""
@@ -95,6 +99,8 @@ class Admitted:
             "retention_days": self.retention_days,
             "groups": sorted(self.groups),
             **({"prompt_version": self.prompt_version} if self.prompt_version else {}),
+            "chain": [model.as_json() for model in self.chain],
+            **({"timeout": self.timeout} if self.timeout is not None else {}),
         }
 
     @classmethod
@@ -104,6 +110,7 @@ class Admitted:
         numbers = {name: data[name] for name in ("estimated_tokens", "output_limit", "retention_days")}
         groups = frozenset(data.get("groups", ()))
         version = data.get("prompt_version")
+        chain = tuple(ChainModel.from_json(row) for row in data.get("chain", ()))
         return cls(
             levels=levels,
             prompt_hold=Decimal(data["prompt_hold"]),
@@ -111,6 +118,8 @@ class Admitted:
             cache=Wish.from_json(data.get("cache")),
             groups=groups,
             prompt_version=UUID(version) if version else None,
+            chain=chain,
+            timeout=data.get("timeout"),
             **numbers,
         )
 
@@ -132,6 +141,20 @@ class Call:
     hold: Decimal
     prices: list[dict[str, Any]]
     created_at: datetime
+    claimed_at: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def chain(self) -> Sequence[ChainModel]:
+        """The models that may answer, the one asked for first."""
+        return self.admitted.chain or (ChainModel(self.model, self.model),)
+
+    @property
+    def seconds(self) -> float:
+        """How long the call may take from its claim: the platform's limit, or what is left of its own."""
+        if self.admitted.timeout is None:
+            return settings.GENERATION_DEADLINE_SECONDS
+        waited = max(0.0, (datetime.now(UTC) - self.created_at).total_seconds())
+        return max(0.0, min(settings.GENERATION_DEADLINE_SECONDS, self.admitted.timeout - waited))
 
     def unit_price(self, meter: str) -> Decimal:
         """Per unit of the called model's `meter`, at the prices of the reservation."""

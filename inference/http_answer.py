@@ -39,10 +39,17 @@ class HttpAnswer:
 
     async def fail(self, entry: Entry) -> None:
         """A worker's error: with its status, or inside a stream that has begun."""
+        data = self._identified(entry.data)
         if self._streaming:
-            await self.end(b"data: " + entry.data + b"\n\n")
+            await self.end(b"data: " + data + b"\n\n")
         else:
-            await self.json(entry.status, entry.data, entry.headers)
+            await self.json(entry.status, data, entry.headers)
+
+    def _identified(self, error: bytes) -> bytes:
+        """The error with the id by which it can be asked about."""
+        body = orjson.loads(error)
+        body["error"]["request_id"] = self.request_id
+        return orjson.dumps(body)
 
     async def from_row(self, row: dict[str, Any] | None) -> None:
         """What the generation's row says, where its last entry was lost."""

@@ -52,18 +52,23 @@ class CallMeter:
         self._prices = {
             (price["model"], price["meter"]): Decimal(price["amount"]) / price["per"] for price in call.prices
         }
-        self._attempts = 0
+        self._next = call.attempt
         self.lines: list[UsageLine] = []
 
-    def completion(self, usage: Usage, *, model: str | None = None, estimated: bool = False) -> None:
-        """One text model's input and output tokens. `estimated`: by our own count, the provider gave none."""
+    def completion(
+        self, usage: Usage, *, model: str | None = None, attempt: int | None = None, estimated: bool = False
+    ) -> None:
+        """One text model's input and output tokens. `estimated`: by our own count, the provider gave none.
+
+        `attempt` is the number of the attempt that made them (`routing.attempts`), by default the next.
+        """
         used = [(meter, quantity) for meter, quantity in split(usage) if quantity]
         if not used:
             return
-        attempt = self._call.attempt + self._attempts
-        self._attempts += 1
+        number = self._next if attempt is None else attempt
+        self._next = max(self._next, number + 1)
         for meter, quantity in used:
-            self._add(model or self._call.model, meter, quantity, attempt, estimated)
+            self._add(model or self._call.model, meter, quantity, number, estimated)
 
     def embedding(self, model: str, tokens: int) -> None:
         """The tokens that were embedded."""

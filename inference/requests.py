@@ -24,7 +24,7 @@ OWN_MEMBERS = frozenset(
         "service_tier",
         "tools",
     }
-    | {"max_tokens", "max_completion_tokens", "cache"}
+    | {"max_tokens", "max_completion_tokens", "cache", "timeout"}
 )
 
 
@@ -131,6 +131,9 @@ class ChatRequest(Lenient):
     )
     service_tier: str | None = None
     cache: bool | None = Field(default=None, description="False: neither answered from the response cache nor kept.")
+    timeout: float | None = Field(
+        default=None, gt=0, description="Seconds after which the call is broken off, where the platform allows longer."
+    )
 
     @property
     def output_limit(self) -> int | None:

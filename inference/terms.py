@@ -31,17 +31,17 @@ class ChainModel:
     served_by: str
     adapter: str = ""
     own: bool = False
-    context_window: int = 0
     max_output_tokens: int = 0
+    context_window: int = 0
     capabilities: frozenset[str] = frozenset()
 
     def as_json(self) -> list[Any]:
         """For a generation's row: what its worker needs to find the deployments."""
-        return [self.name, self.served_by, self.adapter, self.own]
+        return [self.name, self.served_by, self.adapter, self.own, self.max_output_tokens]
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> "ChainModel":
-        """From the row; bounds and capabilities were looked at when the call was admitted."""
+        """From the row; what else it can was looked at when the call was admitted."""
         return cls(*data)
 
 

@@ -132,7 +132,7 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
     async def _execute(self, call: Call) -> None:
-        live = self._calls.enter(call.id, deadline_seconds=settings.GENERATION_DEADLINE_SECONDS)
+        live = self._calls.enter(call.id, deadline_seconds=call.seconds)
         try:
             with acting_for(call.tenant_id):
                 await answering.execute(call, live, self._desk)

@@ -33,7 +33,6 @@ class Generation(TenantModel):
     terms = models.JSONField(help_text="What admission fixed: limits to give back, token bounds, retention.")
     answer = models.JSONField(null=True)
     error = models.JSONField(null=True)
-    attempts = models.JSONField(default=list, db_default=[])
     inbox = models.CharField(max_length=64, help_text="The web process that waits for it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True)

@@ -39,9 +39,9 @@ def in_order(model: str, deployments: Sequence[DeploymentBase]) -> list[Deployme
     return [rows[attempt % len(rows)] for attempt in range(MAX_ATTEMPTS)]
 
 
-def provider_of(deployment: DeploymentBase) -> TextProvider:
-    """The client for a chat deployment."""
-    kind, model = deployment.provider, deployment.upstream_model
+def provider_of(deployment: DeploymentBase, *, model: str | None = None) -> TextProvider:
+    """The client for a chat deployment; `model` is what it is asked for, where that is a variant."""
+    kind, model = deployment.provider, model or deployment.upstream_model
     if kind == DeploymentBase.Provider.LOCAL_EXTRACTIVE:
         return LocalExtractive(embed=local_minilm().embed, count_tokens=count_tokens)
     if kind == DeploymentBase.Provider.BEDROCK:

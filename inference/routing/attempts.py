@@ -15,17 +15,19 @@ and no fallback, the call fails at once and says when to come back.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 from ..catalogue import NoDeployment, deployments_of, remembered_deployments
+from ..generations import Call
 from ..models import DeploymentBase, Model, TenantDeployment
-from ..providers.base import ProviderError
+from ..providers.base import Prompt, ProviderError, Usage
 from ..taxonomy import KINDS, ErrorKind, kind_of
 from ..terms import ChainModel
+from ..threads import in_thread
 from . import strategies
 from .board import Board, Place
 
@@ -50,6 +52,8 @@ class Attempt:
     ttft_ms: float | None = None
     kind: ErrorKind | None = None
     error_class: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
     _started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -61,6 +65,15 @@ class Attempt:
         """Something was produced: from now on no other attempt may follow."""
         if self.ttft_ms is None:
             self.ttft_ms = self._elapsed()
+
+    def prompt(self, prompt: Prompt) -> Prompt:
+        """The prompt, with no more to answer than the model can."""
+        most = self.model.max_output_tokens
+        return replace(prompt, max_output_tokens=most) if 0 < most < prompt.max_output_tokens else prompt
+
+    def used(self, usage: Usage) -> None:
+        """What it used, for its row."""
+        self.input_tokens, self.output_tokens = usage.input_tokens, usage.output_tokens
 
     def _elapsed(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
@@ -86,7 +99,7 @@ class Attempt:
         return self.ttft_ms is None and (self.kind.again or self.kind.elsewhere)
 
     def as_json(self) -> dict[str, Any]:
-        """For the attempt's row; what it used is added from the ledger's lines of its number."""
+        """For the attempt's row; what it cost is what the ledger's lines of its number cost."""
         kind = self.kind
         return {
             "number": self.number,
@@ -96,6 +109,8 @@ class Attempt:
             "started_at": self.started_at.isoformat(),
             "latency_ms": self.latency_ms,
             "ttft_ms": self.ttft_ms,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
             **(
                 {"category": kind.category, "code": kind.code, "retryable": kind.retryable}
                 | {"error_class": self.error_class}
@@ -108,24 +123,22 @@ class Attempt:
 class Route:
     """Where one call may be answered, and what became of it there.
 
+    No attempt begins, and no pause ends, after the call's deadline.
+
     Args:
-        chain: the models that may answer, in order.
         stream: whether the time to the first token counts, or that of the whole answer.
-        deadline: by `time.monotonic()`; no attempt begins, and no pause ends, after it.
-        first_number: of the attempts, where the call was claimed before.
+        made: takes every attempt as it is made.
     """
 
-    def __init__(
-        self, *, tenant_id: Any, chain: Sequence[ChainModel], stream: bool, deadline: float, board: Board,
-        first_number: int = 1,
-    ) -> None:  # fmt: skip
+    def __init__(self, *, call: Call, stream: bool, board: Board, made: list[Attempt]) -> None:
         self.board = board
-        self.made: list[Attempt] = []
-        self._tenant_id = tenant_id
-        self._chain = chain
+        self.made = made
+        self._tenant_id = call.tenant_id
+        self._chain = call.chain
         self._kind = "first" if stream else "whole"
-        self._deadline = deadline
-        self._first_number = first_number
+        self._deadline = call.claimed_at + call.seconds
+        # A call that was claimed before has attempts of these numbers, at most.
+        self._first_number = (call.attempt - 1) * MAX_IN_ALL + 1
         self._failure: ProviderError | None = None
         self._done = False
         self._soonest: float | None = None
@@ -176,7 +189,7 @@ class Route:
         """Those that the call's price was made for: the tenant's own, or the platform's."""
         rows = remembered_deployments(self._tenant_id, model.served_by)
         if rows is None:
-            rows = await asyncio.to_thread(deployments_of, model.served_by)
+            rows = await in_thread(deployments_of, model.served_by)
         return [row for row in rows if isinstance(row, TenantDeployment) == model.own]
 
     async def _from(self, rows: list[DeploymentBase], model: ChainModel, counted: bool) -> Attempt | None:

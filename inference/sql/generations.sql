@@ -143,7 +143,7 @@ BEGIN
         cost := NULL;
         IF finish_work(c.tenant, c.id, c.attempt) THEN
             UPDATE inference_generation g
-               SET state = c.state, error = c.error, attempts = c.attempts, finished_at = clock_timestamp(),
+               SET state = c.state, error = c.error, finished_at = clock_timestamp(),
                    answer = CASE WHEN c.retention_days > 0 THEN c.answer END,
                    request = CASE WHEN c.retention_days > 0 THEN g.request END,
                    contents_until = clock_timestamp() + make_interval(days => c.retention_days)
@@ -153,6 +153,19 @@ BEGIN
                 DELETE FROM tenants_idempotencyrecord i WHERE i.tenant_id = c.tenant AND i.generation_id = c.id;
             END IF;
             cost := settle_spend(c.tenant, c.id, c.reservation_state, c.lines);
+            INSERT INTO inference_inferenceattempt (
+                    tenant_id, id, generation_id, number, deployment_id, deployment, model, started_at, latency_ms, ttft_ms,
+                    input_tokens, output_tokens, cost, category, code, error_class, retryable)
+                SELECT c.tenant, uuidv7(), c.id, a.number, a.deployment_id, a.deployment, a.model, a.started_at,
+                       a.latency_ms, a.ttft_ms, coalesce(a.input_tokens, 0), coalesce(a.output_tokens, 0),
+                       (SELECT sum(u.cost) FROM billing_usagerecord u
+                         WHERE u.tenant_id = c.tenant AND u.request_id = c.id AND u.attempt = a.number
+                           AND u.model = a.model AND u.corrects IS NULL),
+                       coalesce(a.category, ''), coalesce(a.code, ''), coalesce(a.error_class, ''), a.retryable
+                  FROM jsonb_to_recordset(c.attempts) AS a (
+                       number int, deployment_id uuid, deployment text, model text, started_at timestamptz,
+                       latency_ms float8, ttft_ms float8, input_tokens bigint, output_tokens bigint, category text,
+                       code text, error_class text, retryable boolean);
         END IF;
         RETURN NEXT;
     END LOOP;

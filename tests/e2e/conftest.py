@@ -137,6 +137,8 @@ def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
     # Short times, so that tests of lost workers and silent upstreams need not wait long; a Redis database of its own,
     # because these tests flush it.
     environment = {
+        # One upstream that misbehaves in every way would be left alone soon; its breaker has tests of its own.
+        "BREAKER_FAILURES": "1000000",
         "REDIS_URL": f"{os.environ['REDIS_URL'].rsplit('/', 1)[0]}/1",
         "WORK_LEASE_SECONDS": "3",
         "UPSTREAM_READ_SECONDS": "4",

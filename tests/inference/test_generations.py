@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from billing.reservations import BudgetExhausted, BudgetHeld, UsageLine
 from inference import generations
 from inference.catalogue import forget_terms, terms
 from inference.generations import Admission, Admitted, AnswerGone, Call, Outcome, Replay, Settlement
-from inference.models import Generation
+from inference.models import Generation, InferenceAttempt
 from tenants import work
 from tenants.audit import COMMAND_LINE
 from tenants.idempotency import KeyReused, StillInFlight
@@ -161,14 +162,32 @@ def test_the_oldest_call_of_a_tenant_comes_first(desk: Desk) -> None:
 def test_settling_writes_ledger_answer_and_budget_and_returns_the_cost(desk: Desk) -> None:
     desk.budget("10")
     ident = desk.admit(hold="3")
-    assert settle(claim(), attempts=[{"deployment": "d", "ms": 1.0, "error": None}]) == COST
+    assert settle(claim()) == COST
     row = desk.row(ident)
     assert (row.state, row.answer, row.error) == ("completed", ANSWER, None)
-    assert row.attempts == [{"deployment": "d", "ms": 1.0, "error": None}]
     assert row.contents_until - row.finished_at == pytest.approx(timedelta(days=30), abs=timedelta(seconds=1))
     assert desk.ledger() == [("input_tokens", 100, Decimal("0.00001")), ("output_tokens", 50, Decimal("0.00002"))]
     assert desk.account() == (COST, 0)
     assert generations.ended(tenant_id=desk.tenant_id, generation_id=ident) == {"answer": ANSWER, "error": None}
+
+
+def test_each_attempt_is_a_row_with_what_it_cost(desk: Desk) -> None:
+    ident = desk.admit(hold="3")
+    common = {"deployment": "d", "model": "local-extractive", "started_at": "2026-11-21T08:00:00+00:00"}
+    failed = {"number": 1, "latency_ms": 5.5, "category": "upstream", "code": "upstream_error", "retryable": True}
+    failed |= {"deployment_id": str(ident), "error_class": "ProviderError"}
+    answered = {"number": 2, "latency_ms": 9.0, "ttft_ms": 4.0, "input_tokens": 100, "output_tokens": 50}
+    lines = [replace(line, attempt=2) for line in LINES] + [UsageLine("all-MiniLM-L6-v2", "embedding_tokens", 5, 2)]
+    settle(claim(), lines=lines, attempts=[common | failed, common | answered])
+    with acting_for(desk.tenant_id), tenant_scope():
+        first, second = InferenceAttempt.objects.filter(generation_id=ident).order_by("number")
+    assert (first.deployment_id, first.latency_ms, first.ttft_ms, first.cost) == (ident, 5.5, None, None)
+    assert (first.category, first.code, first.error_class, first.retryable) == (
+        "upstream", "upstream_error", "ProviderError", True,
+    )  # fmt: skip
+    # What the question cost is not the model's.
+    assert (second.ttft_ms, second.input_tokens, second.output_tokens, second.cost) == (4.0, 100, 50, COST)
+    assert (second.category, second.code, second.retryable) == ("", "", None)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def admit() -> Admit:
         tenant = member.tenant
         with acting_for(tenant.id):
             known = terms(alias=MODEL, kind="chat", currency="USD")
-        narrow = Terms(**{**known.__dict__, "context_window": window})
+        narrow = Terms(**{**known.__dict__, "context_window": window, "chain": ()})
         _, offer = offer_response(
             orjson.dumps(sent), narrow, tenant_id=tenant.id, generation_id=ident, sight=sight, retention_days=30,
             now=datetime.now(UTC),

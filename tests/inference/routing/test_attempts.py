@@ -1,14 +1,16 @@
 """One call's attempts: another deployment at once, the same one after a moment, then the fallback; never after a token."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from inference.catalogue import NoDeployment
+from inference.generations import Admitted, Call
 from inference.models import Deployment, TenantDeployment
 from inference.providers.base import ProviderError
 from inference.routing import attempts
@@ -29,6 +31,14 @@ def busy(seconds: float) -> ProviderError:
     return ProviderError("busy", code="upstream_rate_limited", status=503, retry_after=seconds)
 
 
+def call(*, chain: list[ChainModel], seconds: float, attempt: int = 1) -> Call:
+    """A claimed call that may take so long."""
+    admitted = Admitted([], 0, Decimal(0), 0, 0, chain=tuple(chain), timeout=seconds)
+    return Call(
+        uuid7(), uuid7(), attempt, "chat", uuid7(), "m", "m", "{}", admitted, "", Decimal(0), [], datetime.now(UTC)
+    )
+
+
 class Street:
     """A board and the deployments of some models; `call` goes along as a worker does."""
 
@@ -47,14 +57,8 @@ class Street:
 
     async def call(self, says: dict[str, Any], *, produced: bool = False, seconds: float = 60, **options: Any) -> Route:
         """`says`: deployment → what it raises each time, or a list of what it raises first; otherwise it answers."""
-        chain = options.pop("chain", self.chain)
         route = Route(
-            tenant_id=uuid7(),
-            chain=chain,
-            stream=True,
-            deadline=time.monotonic() + seconds,
-            board=self.board,
-            **options,
+            call=call(seconds=seconds, **{"chain": self.chain, **options}), stream=True, board=self.board, made=[]
         )
         self.route = route
         async for attempt in route.attempts():
@@ -141,8 +145,8 @@ async def test_a_fallback_answers_after_two_tries_of_the_first_and_may_be_tried_
 
 async def test_a_variant_is_asked_by_its_adapters_name(street: Callable[..., Street]) -> None:
     one = street(m=[deployment("a", upstream_model="base-7b")])
-    route = await one.call({}, chain=[ChainModel("ft:m:tone", "m", "tone-lora")], first_number=4)
-    assert (route.made[0].upstream_model, route.made[0].number) == ("tone-lora", 4)
+    route = await one.call({}, chain=[ChainModel("ft:m:tone", "m", "tone-lora")], attempt=2)
+    assert (route.made[0].upstream_model, route.made[0].number) == ("tone-lora", 7)
     assert (await one.call({})).made[0].upstream_model == "base-7b"
 
 
