@@ -105,7 +105,11 @@ def test_an_answer_that_may_be_repaired_is_held_twice_and_read_once_more() -> No
 def test_a_hold_is_taken_at_the_dearest_price_of_the_models_that_may_answer() -> None:
     dear = {("dear", "input_tokens"): "5", ("dear", "output_tokens"): "9", ("dear", "reasoning_tokens"): "30"}
     prices = {key: UnitPrice(uuid7(), *key, Decimal(amount), 1_000_000) for key, amount in (PRICES | dear).items()}
-    chained = replace(terms(), prices=prices, chain=(ChainModel("m", "m"), ChainModel("dear", "dear")))
+    chained = replace(
+        terms(),
+        prices=prices,
+        chain=tuple(ChainModel(name, name, max_output_tokens=1_000, context_window=4_000) for name in ("m", "dear")),
+    )
     offer = offer_chat(body(max_tokens=100), chained)
     assert (offer.prompt_hold, offer.output_price) == (13 * Decimal("0.000005"), Decimal("0.00003"))
     assert offer.hold == Decimal("0.000065") + Decimal("0.003")

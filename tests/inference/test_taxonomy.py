@@ -13,7 +13,9 @@ from tenants.errors import AtriumError, InvalidRequest
 
 ROOT = Path(inference.__file__).parent
 #: Of the REST endpoints that manage things; no call of a model ends so.
-NOT_OF_CALLS = {"variant_state", "alias_taken", "deployment_name_taken", "variant_name_taken", "in_use"}
+NOT_OF_CALLS = {"variant_state", "alias_taken", "deployment_name_taken", "variant_name_taken", "in_use"} | {
+    "answer_not_ended", "invalid_prompt_template", "prompt_in_use", "prompt_name_taken", "prompt_too_large",
+}  # fmt: skip
 
 
 def literals(source: str) -> set[str]:
