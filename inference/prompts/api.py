@@ -235,12 +235,17 @@ class PromptLabelsView(TenantAPIView):
 class PromptLabelView(TenantAPIView):
     """One label of a prompt."""
 
-    scopes = {"PUT": WRITE, "DELETE": WRITE}
+    scopes = {"GET": READ, "PUT": WRITE, "DELETE": WRITE}
 
     class Target(serializers.Serializer):
         """The version that the label is to point at."""
 
         version = serializers.IntegerField(min_value=1, max_value=2_147_483_647)
+
+    @extend_schema(operation_id="get_prompt_label", responses=PromptLabelObject)
+    def get(self, request: Request, prompt_id: str, label_id: str) -> Response:
+        """Retrieve a label."""
+        return Response(_label_json(library.get_label(prompt_id=_parsed(prompt_id), label=label_id)))
 
     @extend_schema(operation_id="set_prompt_label", request=Target, responses=PromptLabelObject)
     def put(self, request: Request, prompt_id: str, label_id: str) -> Response:

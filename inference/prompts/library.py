@@ -159,6 +159,16 @@ def get_version(*, prompt_id: UUID, version: str, param: str | None = None) -> P
     return found
 
 
+def get_label(*, prompt_id: UUID, label: str) -> PromptLabel:
+    """Where a label points.
+
+    Raises:
+        PromptNotFound: no such prompt or label.
+    """
+    with tenant_scope():
+        return _label(get_prompt(prompt_id=prompt_id), label)
+
+
 def set_label(*, prompt_id: UUID, label: str, number: int, by: Actor, now: datetime) -> PromptLabel:
     """Point a label at a version: roll-out, and roll-back.
 
@@ -182,9 +192,7 @@ def remove_label(*, prompt_id: UUID, label: str, by: Actor, now: datetime) -> No
     """
     with tenant_scope():
         prompt = _locked(prompt_id)
-        row = PromptLabel.objects.select_related("version").filter(prompt=prompt, name=label).first()
-        if row is None:
-            raise PromptNotFound("No such label.")
+        row = _label(prompt, label)
         _note_move(prompt, label, row.version.number, None, by=by, now=now)
         row.delete()
 
@@ -196,6 +204,13 @@ def labels_of(prompts: Sequence[Prompt]) -> dict[UUID, dict[str, int]]:
     for prompt_id, name, number in rows.values_list("prompt_id", "name", "version__number"):
         found[prompt_id][name] = number
     return found
+
+
+def _label(prompt: Prompt, label: str) -> PromptLabel:
+    row = PromptLabel.objects.select_related("version").filter(prompt=prompt, name=label).first()
+    if row is None:
+        raise PromptNotFound("No such label.")
+    return row
 
 
 def _locked(prompt_id: UUID) -> Prompt:

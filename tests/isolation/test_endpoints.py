@@ -150,6 +150,7 @@ DOORS = [
     Door("POST", f"{PROMPT}/versions", "prompts.write", {"messages": MESSAGES}),
     Door("GET", f"{PROMPT}/versions/<str:version_id>", "prompts.read"),
     Door("GET", f"{PROMPT}/labels", "prompts.read"),
+    Door("GET", f"{PROMPT}/labels/<str:label_id>", "prompts.read"),
     Door("PUT", f"{PROMPT}/labels/<str:label_id>", "prompts.write", {"version": 1}),
     Door("DELETE", f"{PROMPT}/labels/<str:label_id>", "prompts.write"),
     Door("GET", f"{PROMPT}/label_moves", "prompts.read"),

@@ -41,7 +41,7 @@ class Furnished:
 
 def furnish(ground: Ground, mark: str) -> Furnished:
     """A new tenant with a document in a store and a batch, a bucket that the store follows, a budget, a second key, an
-    owner, a model, a price and a deployment of its own, a call, and a dead letter."""
+    owner, a model, a price and a deployment of its own, a stored call with feedback, a prompt, and a dead letter."""
     tenant = ground.new_tenant(budget="1000")
     with httpx2.Client(
         base_url=ground.stack.url, headers={"authorization": f"Bearer {tenant.key}"}, timeout=30
@@ -70,7 +70,10 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             "register_model", "--name", model, "--base-url", upstream, "--input-price", "1", "--output-price", "1"
         )  # fmt: skip
         ground.manage("grant_model", "--tenant", tenant.slug, "--model", model)
-        post("chat/completions", json={"model": model, "messages": [{"role": "user", "content": f"I am {mark}"}]})
+        said = [{"role": "user", "content": f"I am {mark}"}]
+        completion = post("chat/completions", json={"model": model, "messages": said, "store": True})
+        feedback = post("feedback", json={"response_id": completion["id"], "rating": 1, "comment": mark})
+        prompt = post("prompts", json={"name": mark, "version": {"messages": said, "labels": [mark]}})
         eventually(lambda: client.get(f"/v1/vector_stores/{store['id']}").json()["file_counts"]["completed"] == 1)
     ground.sql("UPDATE tenants_tenant SET name = %s WHERE id = %s RETURNING id", mark, tenant.id)
     email = f"{mark}@example.org"
@@ -100,6 +103,11 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "key_id": key["id"],
         "secret_id": secret["id"],
         "model_id": model,
+        "completion_id": completion["id"],
+        "feedback_id": feedback["id"],
+        "prompt_id": prompt["id"],
+        "version_id": mark,
+        "label_id": mark,
     }
     ids["tenant_id"] = public_id("tenant_", UUID(tenant.id))
     return Furnished(tenant, mark, User.objects.get(email=email), ids)

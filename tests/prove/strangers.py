@@ -24,9 +24,12 @@ from tests.prove.verdict import Verdict
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 #: Ends of routes that answer no GET.
-_POST_ONLY = ("search", "file_batches", "cancel", "replace", "refresh", "rotate", "/sync")
+_POST_ONLY = ("search", "file_batches", "cancel", "replace", "refresh", "rotate", "/sync", "/render")
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-_LISTS = ("files", "vector_stores", "api_keys", "signing_secrets", "vector_stores/{own_store_id}/files")
+_LISTS = (
+    "files", "vector_stores", "api_keys", "signing_secrets", "vector_stores/{own_store_id}/files", "chat/completions",
+    "prompts", "feedback",
+)  # fmt: skip
 _VARIES = re.compile(
     r'csrfmiddlewaretoken" value="\w+"|nonce="[^"]+"|nonce-[\w+/=-]+|"created(_at)?":\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}'
 )
@@ -147,6 +150,8 @@ def _bodies(ground: Ground, acme: Furnished, globex: Furnished) -> Iterator[tupl
         ("chat/completions", both),
         ("chat/completions", lambda ids: {**chat, "model": ids["model_id"]}),
         ("embeddings", lambda ids: {"model": ids["model_id"], "input": "x"}),
+        ("chat/completions", lambda ids: {**chat, "model": "local-extractive", "prompt": {"id": ids["prompt_id"]}}),
+        ("feedback", lambda ids: {"response_id": ids["completion_id"], "rating": 1}),
     ]
     lists = [path.format(own_store_id=globex.ids["store_id"]) for path in _LISTS]
     of_keys = ("organization/usage/completions", "organization/usage/embeddings", "organization/costs")

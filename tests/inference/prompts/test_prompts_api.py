@@ -88,7 +88,9 @@ def test_a_label_rolls_out_and_back_and_its_moves_are_kept(acme: Member) -> None
     assert [(row["name"], row["version"]) for row in ask(acme, "get", f"/{prompt}/labels")[1]["data"]] == [
         ("production", 1)
     ]
+    assert ask(acme, "get", f"/{prompt}/labels/production")[1]["version"] == 1
     assert ask(acme, "delete", f"/{prompt}/labels/production")[0] == 200
+    assert ask(acme, "get", f"/{prompt}/labels/production")[0] == 404
     moves = ask(acme, "get", f"/{prompt}/label_moves?order=asc")[1]["data"]
     # Pointing it again where it points is no move.
     assert [(move["from_version"], move["to_version"]) for move in moves] == [(None, 1), (1, 2), (2, 1), (1, None)]
