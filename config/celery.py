@@ -29,10 +29,13 @@ app.conf.task_routes = {
     "knowledge.tasks.reembed": {"queue": "ingestion"},
     "knowledge.tasks.fetch": {"queue": "sources"},
     "knowledge.tasks.sync": {"queue": "sources"},
+    "inference.batches.tasks.drive": {"queue": "sources"},
     "knowledge.tasks.tend_partitions": {"queue": "partitions"},
 }
 app.conf.beat_schedule = {
     "sweep generations": {"task": "inference.tasks.sweep_generations", "schedule": 2.0},
+    "sweep batches": {"task": "inference.batches.tasks.sweep_batches", "schedule": 1.0},
+    "sweep batch lines": {"task": "inference.batches.tasks.sweep_batch_lines", "schedule": 2.0},
     "sweep ingestion": {"task": "knowledge.tasks.sweep_ingestion", "schedule": 2.0},
     "sweep reembedding": {"task": "knowledge.tasks.sweep_reembedding", "schedule": 5.0},
     "sweep expiry": {"task": "knowledge.tasks.sweep_expiry", "schedule": 60.0},
@@ -51,4 +54,4 @@ app.conf.beat_schedule = {
 }
 # By name: it is imported when the worker starts, with the models.
 app.steps["worker"].add("inference.engine.celery_step:GenerationEngine")
-app.autodiscover_tasks(["billing", "knowledge", "inference"])
+app.autodiscover_tasks(["billing", "knowledge", "inference", "inference.batches"])

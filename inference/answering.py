@@ -274,5 +274,6 @@ async def _answer_embeddings(call: Call, meter: CallMeter) -> Ending:
     request = EmbeddingsRequest.model_validate_json(call.request)
     body, tokens = await in_thread(embeddings_json, request, model=call.model, alias=call.alias)
     meter.embedding(call.model, tokens)
-    # Vectors are cheap to make again and large: they are answered, not kept.
-    return Ending(Outcome("completed"), "answer", orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+    answer = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    # Vectors are answered, not kept; where nobody waits for them, a batch's line keeps them until its output is written.
+    return Ending(Outcome("completed", answer=None if call.inbox else orjson.loads(answer)), "answer", answer)

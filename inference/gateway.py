@@ -231,7 +231,7 @@ class Gateway:
         mark = fingerprint(endpoint.kind.encode(), caller.identity, sent) if idempotency_key else None
         try:
             await self._door.admit(
-                _admission(
+                admission_of(
                     endpoint,
                     caller,
                     terms,
@@ -356,18 +356,19 @@ def _read_terms(caller: Caller, alias: str, kind: str) -> Terms:
         return catalogue.read_terms(alias=alias, kind=kind, currency=caller.currency)
 
 
-def _admission(
+def admission_of(
     endpoint: Endpoint,
     caller: Caller,
     terms: Terms,
     offer: Offer,
     generation_id: UUID,
     levels: list[Level],
-    inbox: str,
-    idempotency_key: str | None,
-    mark: str | None,
-    prompt: Expanded | None,
+    inbox: str = "",
+    idempotency_key: str | None = None,
+    mark: str | None = None,
+    prompt: Expanded | None = None,
 ) -> Admission:
+    """What is written and held for a call."""
     return Admission(
         tenant_id=caller.tenant_id,
         generation_id=generation_id,

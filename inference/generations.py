@@ -187,7 +187,11 @@ def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class Admission:
-    """A call to be admitted: its row, its place in the queue, and its hold. Money in the tenant's currency."""
+    """A call to be admitted: its row, its place in the queue, and its hold. Money in the tenant's currency.
+
+    `priority`: of a tenant's calls on the queue the lowest go first. `line_id`: the batch's line that becomes this call.
+    `lease`: how long the hold lasts at most, where a call may wait longer than one that somebody waits for.
+    """
 
     tenant_id: UUID
     generation_id: UUID
@@ -205,6 +209,10 @@ class Admission:
     quote: Quote
     idempotency_key: str | None = None
     fingerprint: str | None = None
+    queue: str = work.GENERATION
+    priority: int = 0
+    line_id: UUID | None = None
+    lease: timedelta | None = None
 
     def as_json(self, number: int) -> dict[str, Any]:
         """As `admit_generations` reads it."""
@@ -225,10 +233,17 @@ class Admission:
             "hold": str(self.hold),
             "currency": self.currency,
             "prices": orjson.Fragment(prices_json(self.quote)),
-            "lease": f"{settings.GENERATION_DEADLINE_SECONDS * 2} seconds",
+            "lease": f"{self._lease_seconds} seconds",
             "idempotency_key": self.idempotency_key,
             "fingerprint": self.fingerprint,
+            "queue": self.queue,
+            "priority": self.priority,
+            "line": self.line_id,
         }
+
+    @property
+    def _lease_seconds(self) -> float:
+        return self.lease.total_seconds() if self.lease else settings.GENERATION_DEADLINE_SECONDS * 2
 
 
 ADMIT = "SELECT n, hold, refusal, detail FROM admit_generations(%s::jsonb)"
@@ -255,10 +270,15 @@ def admit(admission: Admission) -> Decimal:
         BudgetExhausted, BudgetHeld: a budget does not cover `hold_min`.
         Replay: the idempotency key was used before.
     """
-    [result] = admission_results(_rows(ADMIT, [admissions_json([admission])]))
+    [result] = admit_all([admission])
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def admit_all(admissions: Sequence[Admission]) -> list[Decimal | Exception]:
+    """`admit` for several calls, each by itself, in one transaction: its hold, or what `admit` would raise."""
+    return admission_results(_rows(ADMIT, [admissions_json(admissions)])) if admissions else []
 
 
 def replay(*, tenant_id: UUID, key_id: UUID, idempotency_key: str, fingerprint: str) -> dict[str, Any]:
@@ -283,17 +303,19 @@ def replay(*, tenant_id: UUID, key_id: UUID, idempotency_key: str, fingerprint: 
     return generation.answer
 
 
-CLAIM = "SELECT * FROM next_generations(%s, %s, %s, %s)"
+CLAIM = "SELECT * FROM next_generations(%s, %s, %s, %s, %s)"
 
 
-def claim_parameters(*, worker: str, most: int, most_running: int) -> list[Any]:
+def claim_parameters(
+    *, worker: str, most: int, most_running: int = ANY_NUMBER, queue: str = work.GENERATION
+) -> list[Any]:
     """The parameters of `CLAIM`.
 
     Args:
         most: how many calls at most.
         most_running: a tenant that has so many running for its weight gets no more now.
     """
-    return [worker, timedelta(seconds=settings.WORK_LEASE_SECONDS), most, most_running]
+    return [queue, worker, timedelta(seconds=settings.WORK_LEASE_SECONDS), most, most_running]
 
 
 def claimed(row: tuple[Any, ...]) -> Call:
@@ -307,7 +329,7 @@ def claimed(row: tuple[Any, ...]) -> Call:
 
 def claim_next(*, worker: str) -> Call | None:
     """Claim the next generation by fairness between tenants and load it; None when nothing waits."""
-    rows = _rows(CLAIM, claim_parameters(worker=worker, most=1, most_running=ANY_NUMBER))
+    rows = _rows(CLAIM, claim_parameters(worker=worker, most=1))
     return claimed(rows[0]) if rows else None
 
 
@@ -411,6 +433,28 @@ def settle_lost() -> list[Lost]:
         if cost is not None:
             lost.append(Lost(claim.id, row["inbox"], error, admitted, claim.tenant_id))
     return lost
+
+
+def recover_lost_lines(*, most_attempts: int) -> int:
+    """Queue the calls of batch lines whose worker died once more, under their holds; returns how many.
+
+    Nobody has seen anything of their answers, so they are asked again and billed once. One that has killed so many
+    workers is settled as `settle_lost` does, and its line has failed.
+    """
+    again = 0
+    for claim in work.expired(work.BATCH_LINES):
+        with acting_for(claim.tenant_id), tenant_scope():
+            row = Generation.objects.filter(id=claim.id).values("terms", "key_id").first()
+            if row is not None and claim.attempt < most_attempts:
+                again += work.retry(claim, delay=timedelta(), reason="the worker died")
+                continue
+        if row is None:
+            work_gone(claim)
+            continue
+        error = WorkerLost(f"The workers running this call were lost, {claim.attempt} times.").body()
+        outcome = Outcome(state="unknown", error=error)
+        settle(Settlement(claim, row["key_id"], outcome, Admitted.from_json(row["terms"]).retention_days))
+    return again
 
 
 def work_gone(claim: work.Claim) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -22,6 +23,7 @@ import uvloop
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from tenants import work
 from tenants.async_database import AsyncDatabase
 from tenants.scope import acting_for
 
@@ -35,6 +37,8 @@ from .live_calls import LiveCalls
 log = structlog.get_logger("atrium.worker")
 
 _MOST_CLAIMED = 32
+#: Fewer, so that a call that comes meanwhile waits for few of them to begin.
+_MOST_LINES = 8
 #: An idle worker looks for work so often though no bell rang.
 _LOOK_SECONDS = 2.0
 _PAUSE_SECONDS = 0.5
@@ -75,6 +79,7 @@ class Engine:
         self._database = AsyncDatabase()
         self._redis = redis.asyncio.Redis.from_url(settings.REDIS_URL)
         self._desk = Desk(self._redis)
+        self._held_back = False
         self._started.set()
         claiming = asyncio.create_task(self._claim_until_stopped())
         others = [asyncio.create_task(_for_ever(work, name)) for work, name in self._duties()]
@@ -111,14 +116,31 @@ class Engine:
             return
         most = min(self._calls.free, _MOST_CLAIMED)
         parameters = generations.claim_parameters(worker=self.worker, most=most, most_running=self._most_running())
+        if not (await self._begin_all(parameters) or await self._claim_lines()):
+            self._held_back = self._most_running() != ANY_NUMBER or self._places_for_lines() <= 0
+            await self._wait_for_work()
+
+    async def _claim_lines(self) -> int:
+        """Lines of batches, where nothing is left that somebody waits for."""
+        most = min(self._places_for_lines(), _MOST_LINES)
+        if most <= 0:
+            return 0
+        return await self._begin_all(
+            generations.claim_parameters(worker=self.worker, most=most, queue=work.BATCH_LINES)
+        )
+
+    def _places_for_lines(self) -> int:
+        """One half of the places is not for lines, so that a call that comes finds one."""
+        return self._calls.free - settings.GENERATION_PLACES // 2
+
+    async def _begin_all(self, parameters: list[Any]) -> int:
         rows = await self._database.rows(generations.CLAIM, parameters)
         for row in rows:
             self._begin(generations.claimed(row))
-        if not rows:
-            await self._wait_for_work()
+        return len(rows)
 
     async def _wait_for_work(self) -> None:
-        """A bell; or, where places are scarce and some may have been kept from busy tenants, the end of a call."""
+        """A bell; or, where some work may have been left for want of places, the end of a call, which rings one."""
         await bells.heard(self._redis, seconds=_LOOK_SECONDS)
 
     def _most_running(self) -> int:
@@ -141,6 +163,10 @@ class Engine:
             log.exception("generation could not be settled", generation_id=str(call.id))
         finally:
             self._calls.leave(call.id)
+            if self._held_back:
+                self._held_back = False
+                with suppress(RedisError):  # then it looks by itself
+                    await bells.ring_async(self._redis)
 
     async def _renew(self) -> None:
         await asyncio.sleep(min(1.0, settings.WORK_LEASE_SECONDS / 5))

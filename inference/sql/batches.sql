@@ -1,3 +1,14 @@
+-- A line becomes a call, in the transaction that admits it; raises AT409 where it is one already, or has ended.
+CREATE OR REPLACE FUNCTION begin_batch_line(p_tenant uuid, p_line uuid, p_generation uuid)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE inference_batchline l SET state = 'queued', generation_id = p_generation
+     WHERE l.tenant_id = p_tenant AND l.id = p_line AND l.state = 'waiting';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the line is a call already' USING ERRCODE = 'AT409';
+    END IF;
+END $$;
+
 -- What became of a line's call, in the transaction that settles it: so a line that ended never runs again.
 -- A failure that may pass is tried again a few times, further and further apart, where nothing was used: each line is
 -- billed once. The line that ends last wakes the batch's driver; where two end at once its own delay does.
@@ -8,7 +19,7 @@ DECLARE
     v_type text := p_error -> 'error' ->> 'type';
     v_code text := p_error -> 'error' ->> 'code';
     v_again boolean := NOT p_used AND (p_state = 'cancelled' OR (v_type IN ('server_error', 'rate_limit_error')
-                           AND v_code NOT IN ('worker_lost', 'deadline_exceeded')));
+                           AND coalesce(v_code, '') NOT IN ('worker_lost', 'deadline_exceeded')));
     v_batch uuid;
 BEGIN
     UPDATE inference_batchline l

@@ -27,7 +27,7 @@ $$;
 
 -- Admit: for each call the row, its place in the queue, and its hold on the budgets; all of one call or nothing of it.
 -- Returns the hold of each, or the SQLSTATE and detail of its refusal: AT429 (billing) where a budget is spent, AT409
--- where the idempotency key was used before.
+-- where the idempotency key was used before, or the batch's line is a call already.
 -- The commit does not wait for the disk: nothing was promised yet, and the claim's commit, which does wait, covers it.
 -- So the budget's row, the hottest, is not locked during a flush.
 CREATE OR REPLACE FUNCTION admit_generations(p_calls jsonb)
@@ -43,7 +43,7 @@ BEGIN
           FROM jsonb_to_recordset(p_calls) AS x (
                n int, tenant uuid, id uuid, key uuid, kind text, alias text, model text, request jsonb, terms jsonb,
                inbox text, weight int, end_user text, hold_min numeric, hold numeric, currency text, prices jsonb,
-               lease interval, idempotency_key text, fingerprint text)
+               lease interval, idempotency_key text, fingerprint text, queue text, priority int, line uuid)
          ORDER BY x.tenant, x.n
     LOOP
         IF v_tenant IS DISTINCT FROM c.tenant THEN
@@ -72,7 +72,10 @@ BEGIN
                 VALUES (c.tenant, c.id, c.kind, c.key, c.alias, c.model, c.request, c.terms, c.inbox,
                         v_stored, CASE WHEN v_stored THEN c.request -> 'metadata' END,
                         (c.terms ->> 'prompt_version')::uuid);
-            PERFORM enqueue_work(c.tenant, c.id, 'generation', c.weight);
+            IF c.line IS NOT NULL THEN
+                PERFORM begin_batch_line(c.tenant, c.line, c.id);
+            END IF;
+            PERFORM enqueue_work(c.tenant, c.id, c.queue, c.weight, c.priority);
             hold := reserve_spend(c.tenant, c.id, c.id, c.key,
                                   CASE c.kind WHEN 'embeddings' THEN 'embeddings' ELSE 'completions' END,
                                   c.end_user, c.hold_min, c.hold, c.currency, c.prices, c.lease);
@@ -91,14 +94,14 @@ END $$;
 -- Claim the next generations and load them, each in the scope of its tenant. The provider is called next, so their
 -- reservations count as dispatched from here; this commit is on disk before a provider is called, and with it the
 -- admissions, which did not wait.
-CREATE OR REPLACE FUNCTION next_generations(p_worker text, p_lease interval, p_max int, p_most_running int)
+CREATE OR REPLACE FUNCTION next_generations(p_queue text, p_worker text, p_lease interval, p_max int, p_most_running int)
 RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint, kind text, key_id uuid, alias text, model text, request text,
                terms jsonb, inbox text, hold numeric, prices jsonb, created_at timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     c record;
 BEGIN
-    FOR c IN SELECT w.tenant_id, w.id, w.attempt FROM claim_work('generation', p_worker, p_lease, p_max, p_most_running) w LOOP
+    FOR c IN SELECT w.tenant_id, w.id, w.attempt FROM claim_work(p_queue, p_worker, p_lease, p_max, p_most_running) w LOOP
         PERFORM enter_scope(c.tenant_id);
         UPDATE billing_reservation r SET dispatched_at = clock_timestamp()
          WHERE r.tenant_id = c.tenant_id AND r.id = c.id AND r.state = 'open';
@@ -119,6 +122,7 @@ RETURNS TABLE (n int, cost numeric) LANGUAGE plpgsql AS $$
 DECLARE
     c record;
     v_tenant uuid;
+    v_inbox text;
 BEGIN
     FOR c IN
         SELECT x.*, array_agg(x.key) OVER (PARTITION BY x.tenant) AS keys
@@ -134,8 +138,9 @@ BEGIN
             PERFORM enter_scope(c.tenant);
             v_tenant := c.tenant;
             IF cardinality(c.keys) > 1 THEN
-                -- The lane first, as each call has it.
-                PERFORM 1 FROM tenants_lane l WHERE l.tenant_id = c.tenant AND l.queue = 'generation' FOR UPDATE;
+                -- The lanes first, as each call has it.
+                PERFORM 1 FROM tenants_lane l
+                  WHERE l.tenant_id = c.tenant AND l.queue IN ('batch_lines', 'generation') ORDER BY l.queue FOR UPDATE;
                 PERFORM lock_accounts(c.tenant, c.keys);
             END IF;
         END IF;
@@ -144,10 +149,14 @@ BEGIN
         IF finish_work(c.tenant, c.id, c.attempt) THEN
             UPDATE inference_generation g
                SET state = c.state, error = c.error, finished_at = clock_timestamp(),
-                   answer = CASE WHEN c.retention_days > 0 THEN c.answer END,
+                   -- Vectors are cheap to make again, and large.
+                   answer = CASE WHEN c.retention_days > 0 AND g.kind <> 'embeddings' THEN c.answer END,
                    request = CASE WHEN c.retention_days > 0 THEN g.request END,
                    contents_until = clock_timestamp() + make_interval(days => c.retention_days)
-             WHERE g.tenant_id = c.tenant AND g.id = c.id;
+             WHERE g.tenant_id = c.tenant AND g.id = c.id RETURNING g.inbox INTO v_inbox;
+            IF v_inbox = '' THEN
+                PERFORM end_batch_line(c.tenant, c.id, c.state, c.answer, c.error, c.reservation_state <> 'released');
+            END IF;
             IF c.state <> 'completed' THEN
                 -- A client may try again under the same key.
                 DELETE FROM tenants_idempotencyrecord i WHERE i.tenant_id = c.tenant AND i.generation_id = c.id;

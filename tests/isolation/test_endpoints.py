@@ -68,6 +68,7 @@ PROMPT, PROMPTS = "v1/prompts/<str:prompt_id>", "v1/prompts"
 BUCKET = {"type": "s3", "bucket": "acmemark", "region": "us-east-1", "access_key_id": "a", "secret_access_key": "b"}
 RESPONSE, CONVERSATION = "v1/responses/<str:response_id>", "v1/conversations/<str:conversation_id>"
 SAID = {"role": "user", "content": "acmemark"}
+CALLS = {"input_file_id": "{calls}", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
 MESSAGES = [{"role": "user", "content": "What is kept?"}]
 
 DOORS = [
@@ -168,6 +169,10 @@ DOORS = [
     Door("GET", "v1/safety_policy/versions", "safety.read"),
     Door("POST", "v1/safety_policy/try", "safety.read", {"text": "x"}),
     Door("GET", "v1/safety_screenings", "safety.read"),
+    Door("GET", "v1/batches", "inference"),
+    Door("POST", "v1/batches", "inference", CALLS),
+    Door("GET", "v1/batches/<str:job_id>", "inference"),
+    Door("POST", "v1/batches/<str:job_id>/cancel", "inference"),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
@@ -278,6 +283,15 @@ def a_stored_completion(member: Member) -> str:
     return public_id("chatcmpl-", row.id)
 
 
+def a_batch(member: Member) -> tuple[str, str]:
+    """(the file, the batch) of a call that nobody has made yet."""
+    call = {"custom_id": "acmemark", "method": "POST", "url": "/v1/chat/completions", "body": {}}
+    sent = io.BytesIO(json.dumps(call).encode())
+    sent.name = "acmemark.jsonl"
+    file = member.client.post("/v1/files", {"file": sent, "purpose": "batch"}, format="multipart").json()["id"]
+    return file, member.client.post("/v1/batches", {**CALLS, "input_file_id": file}, format="json").json()["id"]
+
+
 @pytest.fixture
 def theirs(acme: Member) -> dict[str, str]:
     """The ids of one of each of acme's objects, as acme's own client sees them."""
@@ -292,6 +306,7 @@ def theirs(acme: Member) -> dict[str, str]:
         key, _ = issue(name="acmemark", scopes=["inference"], by=COMMAND_LINE)
         secret, _ = create_secret(name="acmemark", by=COMMAND_LINE, now=datetime.now(UTC))
     share_a_model(acme)
+    calls, job = a_batch(acme)
     completion = a_stored_completion(acme)
     said = {"response_id": completion, "rating": 1, "comment": "acmemark"}
     feedback = acme.client.post("/v1/feedback", said, format="json").json()["id"]
@@ -303,7 +318,7 @@ def theirs(acme: Member) -> dict[str, str]:
     return {
         "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
         "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
-        "completion": completion, "feedback": feedback,
+        "completion": completion, "feedback": feedback, "calls": calls, "job": job,
         "prompt": prompt, "version": "acmemark", "label": "acmemark",
     }  # fmt: skip
 
@@ -313,7 +328,8 @@ NOBODYS = {
     "model": "nobodys", "tenant": f"tenant_{MISSING}", "secret": f"esk_{MISSING}",
     "source": f"src_{MISSING}", "response": f"resp_{MISSING}", "conversation": f"conv_{MISSING}",
     "item": f"msg_{MISSING}", "completion": f"chatcmpl-{MISSING}", "feedback": f"fb_{MISSING}",
-    "prompt": f"pmpt_{MISSING}", "version": "nobodys", "label": "nobodys",
+    "prompt": f"pmpt_{MISSING}", "version": "nobodys", "label": "nobodys", "calls": f"file-{MISSING}",
+    "job": f"batch_{MISSING}",
 }  # fmt: skip
 
 
@@ -404,6 +420,7 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
         f"/v1/vector_stores/{theirs['store']}",
         f"/v1/api_keys/{theirs['key']}",
         f"/v1/signing_secrets/{theirs['secret']}",
+        f"/v1/batches/{theirs['job']}",
         f"/v1/responses/{theirs['response']}",
         f"/v1/conversations/{theirs['conversation']}",
         f"/v1/conversations/{theirs['conversation']}/items",
