@@ -296,6 +296,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "VectorStoreFileStatusEnum": ["in_progress", "completed", "cancelled", "failed"],
         "BucketTypeEnum": ["s3"],
+        "CreatedAtAnchorEnum": ["created_at"],
         "SafetyActionEnum": ["block", "mask", "flag"],
         "ModerationActionEnum": ["block", "flag"],
     },

@@ -41,7 +41,7 @@ class BatchObject(serializers.Serializer):
             message = serializers.CharField()
             param = serializers.CharField(allow_null=True)
 
-        object = serializers.ChoiceField(["list"])
+        object = serializers.CharField(default="list")
         data = BatchError(many=True)  # type: ignore[assignment]  # "data" is a member of the answer
 
     class RequestCounts(serializers.Serializer):
@@ -71,7 +71,7 @@ class BatchObject(serializers.Serializer):
         total_tokens = serializers.IntegerField()
 
     id = serializers.CharField()
-    object = serializers.ChoiceField(["batch"])
+    object = serializers.CharField(default="batch")
     endpoint = serializers.CharField()
     model = serializers.CharField(allow_null=True)
     errors = Errors(allow_null=True)  # type: ignore[assignment]  # the wire's name is also DRF's
@@ -123,7 +123,7 @@ class BatchesView(TenantAPIView):
     class Create(serializers.Serializer):
         """What to call, with which file of lines."""
 
-        class ExpiresAfter(serializers.Serializer):
+        class OutputExpiresAfter(serializers.Serializer):
             """How long the output files are kept."""
 
             anchor = serializers.ChoiceField(choices=["created_at"])
@@ -133,7 +133,7 @@ class BatchesView(TenantAPIView):
         endpoint = serializers.ChoiceField(choices=requests.ENDPOINTS)
         completion_window = serializers.ChoiceField(choices=["24h"])
         metadata = serializers.DictField(required=False, allow_null=True)
-        output_expires_after = ExpiresAfter(required=False, allow_null=True)
+        output_expires_after = OutputExpiresAfter(required=False, allow_null=True)
 
     @extend_schema(
         operation_id="create_batch", summary="Create a batch", tags=["batches"], request=Create, responses=BatchObject
