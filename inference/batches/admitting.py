@@ -20,6 +20,7 @@ from ..gateway import ENDPOINTS, admission_of
 from ..generations import Admission
 from ..models import Batch, BatchLine
 from ..prompts import Reference, expand
+from ..terms import sticks_to
 
 #: A line may wait for its turn until the batch expires, and its hold with it.
 _GRACE = timedelta(hours=1)
@@ -40,6 +41,7 @@ def admission_of_line(batch: Batch, line: BatchLine, *, caller: Caller, now: dat
         prompt = expand(Reference.read(data["prompt"]), now=time.monotonic())
         data = endpoint.expand(data, prompt)
     terms = catalogue.terms(alias=_alias(data), kind=endpoint.model_kind, currency=caller.currency)
+    terms = terms.chosen_for(sticks_to(data, end_user=None, key_id=caller.key_id))
     offer = endpoint.offer(orjson.dumps(data), terms)
     if offer.cache is not None:
         asked = offer.cache.asked("")
