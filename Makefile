@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 verify-clients lint check-production prove bench bench-retrieval eval-retrieval lock clean
+.PHONY: demo run test verify-s3 verify-providers verify-clients lint check-production prove bench bench-retrieval eval-retrieval lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -46,6 +46,15 @@ verify-s3: .venv/.dev .swift/.made  ## buckets and the object store against a re
 verify-clients: .venv/.dev .clients/.made  ## LangChain's and LlamaIndex's OpenAI clients against the running stack
 	@$(BIN)/python -m pytest -m clients tests/e2e/test_clients.py
 
+# llama.cpp's server, compiled from source in an environment of its own: some ten minutes on two cores.
+.llama/.made: requirements-llama.txt
+	@test -x .llama/bin/python || $(PYTHON) -m venv .llama
+	@CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" nice -n 10 .llama/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-llama.txt
+	@touch $@
+
+verify-providers: .venv/.dev .llama/.made  ## the clients of models against a real server, with a random model made on the spot
+	@REQUIRE_LLAMA=1 $(BIN)/python -m pytest -m llama tests/inference/test_real_server.py
+
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -71,7 +80,7 @@ bench-retrieval: .venv/.dev  ## a million vectors of 1,000 tenants: recall and t
 	@$(BIN)/python -m tests.bench.scale
 
 lock:  ## pin requirements*.in again (needs uv)
-	@for name in requirements requirements-dev requirements-tools requirements-swift requirements-clients; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+	@for name in requirements requirements-dev requirements-tools requirements-swift requirements-clients requirements-llama; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header $$name.in -o $$name.txt; done
 
 clean:

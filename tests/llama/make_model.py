@@ -9,7 +9,7 @@ import sys
 import gguf
 import numpy as np
 
-_WIDTH, _LAYERS, _HEADS, _HIDDEN, _CONTEXT = 64, 2, 4, 128, 512
+_WIDTH, _LAYERS, _HEADS, _HIDDEN, _CONTEXT = 64, 2, 4, 128, 4096
 _SYLLABLES = [first + last for first in ("ba", "do", "ki", "lu", "me", "so") for last in ("n", "r", "t", "ver", "lin")]
 #: What a prompt may hold beside words; a byte of anything else has a token of its own.
 _CHARACTERS = [chr(code) for code in range(33, 127)]

@@ -17,7 +17,7 @@ from config.supervisor import ROOT
 
 KEY = "sk-llama-for-tests"
 #: What the model was made with; its embeddings have as many numbers as it is wide.
-CONTEXT, DIMENSIONS = 512, 64
+CONTEXT, DIMENSIONS = 4096, 64
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def llama() -> Iterator[Llama]:
         command = [
             python, "-W", "ignore", "-m", "llama_cpp.server", "--model", model, "--model_alias", "nonsense", "--api_key", KEY,
             "--host", "127.0.0.1", "--port", str(port), "--n_ctx", str(CONTEXT), "--n_threads", "1", "--embedding", "true",
+            "--interrupt_requests", "false",  # or a new stream ends the one before
         ]  # fmt: skip
         log = Path(folder) / "log"
         with log.open("wb") as output:
@@ -57,7 +58,8 @@ def llama() -> Iterator[Llama]:
 def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     """Until it answers; the model is read in a second or two."""
     deadline = time.monotonic() + 60
-    with urllib3.PoolManager(headers={"authorization": f"Bearer {KEY}"}, retries=False) as pool:
+    headers = {"authorization": f"Bearer {KEY}", "connection": "close"}
+    with urllib3.PoolManager(headers=headers, retries=False) as pool:
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 if pool.request("GET", f"http://127.0.0.1:{port}/v1/models", timeout=2).status == 200:
