@@ -6,10 +6,14 @@ parts, one round trip: a part that is known beforehand needs no reservation of i
 later takes a child reservation (`billing.reservations.reserve_child`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from billing.models import Meter
+from tenants.api_keys import Caller
 from tenants.errors import AtriumError, InvalidRequest
 
 from .granted_requests import as_granted, that_fit
@@ -54,6 +58,23 @@ class Offer:
     cache: Wish | None = None
     chain: tuple[ChainModel, ...] = ()
     timeout: float | None = None
+    #: Whether the contents may be kept as long as the tenant keeps contents; else they go when the call is settled.
+    keeps: bool = True
+    #: It is made whether or not its client waits.
+    background: bool = False
+    #: What is answered before it is made, in the background; empty: the client waits.
+    at_once: bytes = b""
+    #: Gives back what the offer took, for a call that is not admitted.
+    take_back: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, under which id the call will be admitted, and when."""
+
+    caller: Caller
+    generation_id: UUID
+    now: datetime
 
 
 def offer_chat(body: bytes, terms: Terms) -> Offer:

@@ -10,7 +10,7 @@ metered, the rest of the hold released, and the client gets an answer or an erro
 
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import orjson
@@ -21,13 +21,14 @@ from knowledge.retrieval import Passage, search
 from knowledge.retrieval.questions import DENSE, HYBRID, LEXICAL
 from tenants import work
 from tenants.errors import AtriumError, InvalidRequest, NotFound
-from tenants.ids import parse_public_id, public_id
+from tenants.ids import parse_public_id
 
 from . import prompting, routing
 from .catalogue import UnknownModel
 from .embedding import embeddings_json
 from .engine.desk import Desk
 from .engine.live_calls import LiveCall
+from .forms import Answer, form_of
 from .generations import Call, Outcome, Settlement, WorkerLost
 from .grounded_output import GroundedOutput
 from .metering import CallMeter, estimate
@@ -39,7 +40,6 @@ from .routing.attempts import Attempt, Route
 from .routing.board import board
 from .safety.guarding import Guard
 from .threads import in_thread
-from .transcript import Transcript
 
 log = structlog.get_logger("atrium.generation")
 
@@ -151,25 +151,23 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     admitted = call.admitted
     refund = admitted.estimated_tokens - meter.tokens
     release = release_arguments(tenant_id=call.tenant_id, call_id=call.id, refund=refund, levels=admitted.levels)
+    if ending.outcome.error and outbox.streamed and outbox.failing is not None:
+        ending = replace(ending, kind="end", data=outbox.failing(ending.outcome.error))
     outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))
 
 
 async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard) -> Ending:
-    request = await guard.messages(ChatRequest.model_validate_json(call.request))
+    form = await form_of(call)
+    request = await guard.messages(form.chat)
     file_search = request.file_search() if request.tools else None
     passages = (
         await in_thread(_retrieve, call, file_search, prompting.question_of(request), meter) if file_search else None
     )
     passages = passages and await guard.passages(passages)
     prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call), passages=passages)
-    transcript = Transcript(
-        id=public_id("chatcmpl-", call.id),
-        created=int(call.created_at.timestamp()),
-        model=call.alias,
-        passages=shown,
-        include_usage=bool(request.stream_options and request.stream_options.include_usage),
-        outgoing=guard.outgoing(request, _outgoing(request, shown) if file_search else None),
-    )
+    outgoing = guard.outgoing(request, _outgoing(request, shown) if file_search else None)
+    transcript = form.transcript(shown, searched=file_search is not None, outgoing=outgoing)
+    outbox.failing = transcript.failing
     try:
         await _call_provider(call, prompt, transcript, outbox if request.stream else None, attempts, guard)
     finally:
@@ -194,7 +192,7 @@ def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
 
 
 async def _call_provider(
-    call: Call, prompt: Prompt, transcript: Transcript, outbox: Outbox | None, attempts: list[Attempt], guard: Guard
+    call: Call, prompt: Prompt, transcript: Answer, outbox: Outbox | None, attempts: list[Attempt], guard: Guard
 ) -> None:
     """Ask deployment after deployment, then the models that may stand in, while that is safe; see `routing.attempts`."""
     route = Route(call=call, stream=outbox is not None, board=board(), made=attempts)
@@ -207,7 +205,7 @@ async def _call_provider(
 async def _ask(
     provider: TextProvider,
     prompt: Prompt,
-    transcript: Transcript,
+    transcript: Answer,
     outbox: Outbox | None,
     attempt: Attempt,
     guard: Guard,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -38,16 +38,18 @@ from tenants.idempotency import check_key, fingerprint
 from tenants.scope import acting_for
 
 from . import catalogue, generations
-from .admission import Offer, offer_chat, offer_embeddings
+from .admission import Asker, Offer, offer_chat, offer_embeddings
 from .door import Door
 from .generations import Admission, Admitted
-from .http_answer import HttpAnswer, Send
+from .http_answer import HttpAnswer, Send, chat_error
 from .lookups import Lookups
 from .metrics import Observed, observe
 from .prompts import Expanded, Reference, expand
 from .prompts.calls import chat_body
 from .relay import CANCELLATIONS, Entry, Inbox
 from .response_cache import CACHE_HEADER
+from .responses.asking import needs_reading, offer_response
+from .responses.transcript import response_error
 from .terms import Terms, sticks_to
 
 log = structlog.get_logger("atrium.request")
@@ -57,6 +59,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 MAX_BODY_BYTES = 20 * 1024 * 1024
 END_USER = END_USER_HEADER.lower()
 _KEEPALIVE_SECONDS = 10.0
+#: What nobody waits for may wait its turn for a day.
+_BACKGROUND_LEASE = timedelta(days=1)
 _GONE = Entry("gone", b"")
 _IDLE = Entry("idle", b"")
 
@@ -67,14 +71,19 @@ class Endpoint:
 
     kind: str
     model_kind: str
-    offer: Callable[[bytes, Terms], Offer]
+    offer: Callable[[bytes, Terms, Asker], Offer]
     #: A body that names a prompt, as the one it stands for.
     expand: Callable[[dict[str, Any], Expanded], dict[str, Any]] | None = None
+    #: Whether the offer for this body may have to read the database, so that it belongs into a thread.
+    reads: Callable[[bytes], bool] = lambda body: False
+    #: An error's body and the events before it → the last event of a stream that broke off.
+    stream_error: Callable[[bytes, bytes], bytes] = chat_error
 
 
 ENDPOINTS = {
-    "/v1/chat/completions": Endpoint("chat", "chat", offer_chat, chat_body),
-    "/v1/embeddings": Endpoint("embeddings", "embedding", offer_embeddings),
+    "/v1/chat/completions": Endpoint("chat", "chat", lambda body, terms, _: offer_chat(body, terms), chat_body),
+    "/v1/embeddings": Endpoint("embeddings", "embedding", lambda body, terms, _: offer_embeddings(body, terms)),
+    "/v1/responses": Endpoint("response", "chat", offer_response, reads=needs_reading, stream_error=response_error),
 }
 
 
@@ -114,11 +123,12 @@ class Gateway:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one POST to one of `ENDPOINTS`."""
-        answer = HttpAnswer(send)
+        endpoint = ENDPOINTS[scope["path"]]
+        answer = HttpAnswer(send, stream_error=endpoint.stream_error)
         headers = _headers(scope["headers"])
         seen = Observed(path=scope["path"])
         try:
-            await self._serve(ENDPOINTS[scope["path"]], headers, receive, answer, seen)
+            await self._serve(endpoint, headers, receive, answer, seen)
         except AtriumError as error:
             await answer.refuse(error)
         except (OperationalError, psycopg.OperationalError, PoolTimeout, RedisError):
@@ -159,33 +169,52 @@ class Gateway:
         terms = await self._terms(caller, _alias(data), endpoint.model_kind)
         if terms.canary is not None:
             terms = terms.chosen_for(sticks_to(data, end_user=caller.end_user, key_id=caller.key_id))
-        offer = (
-            endpoint.offer(body, terms) if len(body) < 100_000 else await self._in_thread(endpoint.offer, body, terms)
-        )
+        # One id for both: what a client quotes leads to the call and its attempts.
+        generation_id = UUID(hex=answer.request_id)
+        seen.generation_id = str(generation_id)
+        asker = Asker(caller, generation_id, datetime.now(UTC))
+        if len(body) >= 100_000 or endpoint.reads(body):
+            offer = await self._in_thread(endpoint.offer, body, terms, asker)
+        else:
+            offer = endpoint.offer(body, terms, asker)
         if offer.cache is not None:
             asked = offer.cache.asked(headers.get("cache-control", ""))
             offer = replace(offer, cache=asked and asked.within(caller.retention_days))
             if offer.cache is not None:
                 answer.headers[CACHE_HEADER] = "miss"  # unless the worker says otherwise
-        idempotency_key = None
-        if "idempotency-key" in headers:
-            idempotency_key = check_key(headers["idempotency-key"])
-            if offer.stream:
-                raise InvalidRequest("Idempotency-Key is not supported on streams.", param="Idempotency-Key")
-        # One id for both: what a client quotes leads to the call and its attempts.
-        generation_id = UUID(hex=answer.request_id)
-        seen.generation_id = str(generation_id)
-        async with self._inbox.wait_for(generation_id) as entries:
-            await self._admit(endpoint, caller, terms, offer, generation_id, idempotency_key, sent, prompt, answer)
-            if answer.complete:
-                return
-            gone = asyncio.create_task(_watch_for_leaving(receive, entries))
-            try:
-                finished = await self._relay(caller, generation_id, entries, answer)
-            finally:
-                gone.cancel()
-            if not finished:
-                await self._leave(caller, terms, offer, generation_id)
+        admitted = False
+        try:
+            idempotency_key = _idempotency_key(headers, offer)
+            async with self._inbox.wait_for(generation_id) as entries:
+                await self._admit(endpoint, caller, terms, offer, generation_id, idempotency_key, sent, prompt, answer)
+                admitted = not answer.complete
+                if admitted:
+                    await self._answer(caller, terms, offer, generation_id, entries, receive, answer)
+        finally:
+            if offer.take_back is not None and not admitted:
+                await self._in_thread(offer.take_back)
+
+    async def _answer(
+        self,
+        caller: Caller,
+        terms: Terms,
+        offer: Offer,
+        generation_id: UUID,
+        entries: "asyncio.Queue[Entry]",
+        receive: Receive,
+        answer: HttpAnswer,
+    ) -> None:
+        """Wait with the client for what the worker says; a call in the background does without the client."""
+        if offer.at_once:
+            await answer.json(200, offer.at_once)
+            return
+        gone = asyncio.create_task(_watch_for_leaving(receive, entries))
+        try:
+            finished = await self._relay(caller, generation_id, entries, answer)
+        finally:
+            gone.cancel()
+        if not finished and not offer.background:
+            await self._leave(caller, terms, offer, generation_id)
 
     async def _caller(self, key: str) -> Caller:
         """The caller, remembered; looked up again before it is forgotten, so that requests seldom wait for that."""
@@ -384,14 +413,14 @@ def admission_of(
             output_price=offer.output_price,
             cache=offer.cache,
             output_limit=offer.output_limit,
-            retention_days=caller.retention_days,
+            retention_days=caller.retention_days if offer.keeps else 0,
             end_user=offer.end_user,
             groups=caller.groups,
             prompt_version=prompt.version_id if prompt else None,
             chain=offer.chain,
             timeout=offer.timeout,
         ),
-        inbox=inbox,
+        inbox="" if offer.at_once else inbox,
         weight=terms.plan.weight,
         hold_min=offer.hold_min,
         hold=offer.hold,
@@ -399,7 +428,17 @@ def admission_of(
         quote=terms.prices,
         idempotency_key=idempotency_key,
         fingerprint=mark,
+        lease=_BACKGROUND_LEASE if offer.background else None,
     )
+
+
+def _idempotency_key(headers: dict[str, str], offer: Offer) -> str | None:
+    """The key of the request, if it has one."""
+    if "idempotency-key" not in headers:
+        return None
+    if offer.stream:
+        raise InvalidRequest("Idempotency-Key is not supported on streams.", param="Idempotency-Key")
+    return check_key(headers["idempotency-key"])
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -14,11 +14,22 @@ from .relay import Entry
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class HttpAnswer:
-    """One answer. Its head is sent at the last moment, so that an early failure keeps its status."""
+def chat_error(error: bytes, before: bytes) -> bytes:
+    """The last event of a chat stream that broke off: the error's body as it is."""
+    return b"data: " + error + b"\n\n"
 
-    def __init__(self, send: Send) -> None:
+
+class HttpAnswer:
+    """One answer. Its head is sent at the last moment, so that an early failure keeps its status.
+
+    Args:
+        stream_error: the body of an error and the events before it → the event that ends a stream with it.
+    """
+
+    def __init__(self, send: Send, *, stream_error: Callable[[bytes, bytes], bytes] = chat_error) -> None:
         self._send = send
+        self._stream_error = stream_error
+        self._latest = b""
         self._started = time.perf_counter()
         self._streaming = False
         self.complete = False
@@ -41,7 +52,7 @@ class HttpAnswer:
         """A worker's error: with its status, or inside a stream that has begun."""
         data = self._identified(entry.data)
         if self._streaming:
-            await self.end(b"data: " + data + b"\n\n")
+            await self.end(self._stream_error(data, self._latest))
         else:
             await self.json(entry.status, data, entry.headers)
 
@@ -65,12 +76,13 @@ class HttpAnswer:
         if not self._streaming:
             self._streaming = True
             await self._head(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
+        self._latest = data
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def keep_alive(self) -> None:
         """A comment line, in a stream that has begun."""
         if self._streaming:
-            await self.chunk(b": keepalive\n\n")
+            await self._send({"type": "http.response.body", "body": b": keepalive\n\n", "more_body": True})
 
     async def end(self, data: bytes) -> None:
         """The last of a stream."""

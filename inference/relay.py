@@ -12,7 +12,7 @@ is in `s` and headers in `h`.
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -183,9 +183,13 @@ class Outbox:
         self._sender = sender
         self._inbox = inbox
         self._tag = generation_id.bytes
+        self.streamed = False
+        #: How the stream tells of a failure once it has begun: the error's body → the last event.
+        self.failing: Callable[[dict[str, Any]], bytes] | None = None
 
     def chunk(self, data: bytes) -> None:
         """Pass server-sent events on."""
+        self.streamed = True
         if self._inbox:
             self._sender.pending(self._inbox, self._tag).parts.append(data)
 

@@ -18,6 +18,7 @@ from tenants import work
 from . import bells, generations, response_cache
 from .generations import Admission
 from .relay import tell
+from .responses import conversations
 
 log = structlog.get_logger("atrium.generation")
 
@@ -61,9 +62,10 @@ def sweep_generations() -> None:
 
 @shared_task
 def erase_expired_contents() -> None:
-    """Null prompts and answers whose retention ended."""
-    while generations.erase_expired_contents() == 500:
-        pass
+    """Null prompts and answers whose retention ended, and take items out of conversations."""
+    for erase in (generations.erase_expired_contents, conversations.erase_expired):
+        while erase() == 500:
+            pass
 
 
 @shared_task

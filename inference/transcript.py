@@ -178,6 +178,10 @@ class Transcript:
         counted = self._event([], usage_json(usage)) if self._include_usage else b""
         return late + counted + DONE
 
+    def failing(self, error: dict[str, Any]) -> bytes:
+        """The last event of a stream that had begun and failed; `error` is the error's body."""
+        return event(error)
+
     def _event(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
         data = {**self._head, "object": "chat.completion.chunk", "choices": choices}
         if self._include_usage:

@@ -4,20 +4,18 @@ The row keeps the request with a `context`: how far back the conversation was re
 left out, and whether the caller sees every document's answers. By these the worker comes to the same messages.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import orjson
 
-from tenants.errors import InvalidRequest
+from tenants.errors import AtriumError, InvalidRequest
 from tenants.scope import acting_for, tenant_scope
 
-from ..admission import ContextLengthExceeded, Offer, offer_for
+from ..admission import Asker, ContextLengthExceeded, Offer, offer_for
 from ..catalogue import Terms
 from ..metering import count_tokens
 from ..prompting import PASSAGE_BYTES
@@ -25,12 +23,20 @@ from ..requests import ChatRequest, Lenient
 from . import conversations
 from .chat_form import Message, chat_request, messages_of
 from .history import Sight, before, resolved
+from .kept import queued
 from .requests import ResponseRequest, understood
 from .trimming import left_out, newest_turn, without_oldest
 
 #: An answer shorter than this is no use.
 _LEAST_ANSWER = 16
 _BYTES_A_TOKEN = 4
+#: What chat calls a parameter, and what responses do.
+_SPELLINGS = (
+    ("response_format.json_schema", "text.format"),
+    ("response_format", "text.format"),
+    ("messages", "input"),
+    ("max_tokens", "max_output_tokens"),
+)
 
 
 class Context(Lenient):
@@ -55,17 +61,15 @@ class Asked:
     chat: ChatRequest
 
 
-def offer_response(
-    body: bytes, terms: Terms, *, tenant_id: UUID, generation_id: UUID, sight: Sight, retention_days: int, now: datetime
-) -> tuple[ResponseRequest, Offer]:
-    """The request and its offer; a conversation that it names is occupied for the generation.
+def offer_response(body: bytes, terms: Terms, asker: Asker) -> Offer:
+    """The offer for a response; a conversation that it names is occupied for the generation.
 
     Raises:
         InvalidRequest, ContextLengthExceeded: naming the parameter at fault.
         NotFound, ContentsErased, NotEndedYet, ConversationLocked: what came before.
     """
     request = understood(body)
-    if request.background and retention_days == 0:
+    if request.background and asker.caller.retention_days == 0:
         raise InvalidRequest(
             "This tenant keeps no contents (its content retention is 0 days), so an answer made in the background could "
             "not be fetched.",
@@ -73,9 +77,22 @@ def offer_response(
         )
     if not (request.has_history or request.names_items):
         # Nothing to be read: no thread, no transaction.
-        return request, _offer(request, terms, Context())
-    with acting_for(tenant_id), _occupied(request, tenant_id, generation_id, now) as until:
-        return request, _offer(request, terms, Context(until=until, sees_all=sight.groups is None), sight)
+        return _at_once(request, _offer(request, terms, Context()), asker)
+    sight = Sight(asker.caller.sight)
+    with acting_for(asker.caller.tenant_id), _occupied(request, asker) as until:
+        offer = _offer(request, terms, Context(until=until, sees_all=sight.groups is None), sight)
+    conversation = request.conversation_id
+    if conversation is not None:
+        leave = partial(conversations.leave, asker.caller.tenant_id, conversation, generation_id=asker.generation_id)
+        offer = replace(offer, take_back=leave)
+    return _at_once(request, offer, asker)
+
+
+def _at_once(request: ResponseRequest, offer: Offer, asker: Asker) -> Offer:
+    """What is made in the background is answered as queued, unless its client wants to listen."""
+    if not request.background or request.stream:
+        return offer
+    return replace(offer, at_once=orjson.dumps(queued(request, id=asker.generation_id, now=asker.now)))
 
 
 def needs_reading(body: bytes) -> bool:
@@ -84,16 +101,16 @@ def needs_reading(body: bytes) -> bool:
 
 
 @contextmanager
-def _occupied(request: ResponseRequest, tenant_id: UUID, generation_id: UUID, now: datetime) -> Iterator[int | None]:
+def _occupied(request: ResponseRequest, asker: Asker) -> Iterator[int | None]:
     conversation = request.conversation_id
     if conversation is None:
         yield None
         return
-    until = conversations.occupy(conversation, generation_id=generation_id, now=now)
+    until = conversations.occupy(conversation, generation_id=asker.generation_id, now=asker.now)
     try:
         yield until
     except BaseException:
-        conversations.leave(tenant_id, conversation, generation_id=generation_id)
+        conversations.leave(asker.caller.tenant_id, conversation, generation_id=asker.generation_id)
         raise
 
 
@@ -103,12 +120,32 @@ def _offer(request: ResponseRequest, terms: Terms, context: Context, sight: Sigh
     keep_from = _keep_from(request, messages, past)
     dropped = _left_out(request, terms, messages, keep_from)
     kept = without_oldest(messages, keep_from=keep_from, dropped=dropped)
-    offer = offer_for(chat_request(request, kept), terms)
+    offer = _named_as_sent(lambda: offer_for(chat_request(request, kept), terms))
     context = context.model_copy(update={"dropped": dropped})
-    return replace(offer, request=_stored(request, context))
+    return replace(
+        offer,
+        request=_stored(request, context),
+        # A response is an object of its own, with an id: it is made anew, never taken from the cache.
+        cache=None,
+        keeps=request.is_stored,
+        background=bool(request.background),
+    )
 
 
-def chat_of(stored: dict[str, Any], *, groups: frozenset[str]) -> Asked:
+def _named_as_sent(offer: Callable[[], Offer]) -> Offer:
+    """The offer; what is refused is named as the client spelled it, and not as chat does."""
+    try:
+        return offer()
+    except AtriumError as error:
+        given = error.param or ""
+        for inside, outside in _SPELLINGS:
+            if given.startswith(inside):
+                error.param = outside + given.removeprefix(inside)
+                break
+        raise
+
+
+def chat_of(request: "StoredRequest", *, groups: frozenset[str]) -> Asked:
     """A stored request in both forms; what came before is read again, in a scope of its own.
 
     Args:
@@ -117,9 +154,9 @@ def chat_of(stored: dict[str, Any], *, groups: frozenset[str]) -> Asked:
     Raises:
         ContentsErased, NotFound: what came before has gone since.
     """
-    request = StoredRequest.model_validate(stored)
     context = request.context
-    sight = Sight(None if context.sees_all else groups)
+    reads = request.has_history or request.names_items
+    sight = Sight(None if context.sees_all else groups) if reads else None
     messages, past = _messages(request, context, sight)
     kept = without_oldest(messages, keep_from=_keep_from(request, messages, past), dropped=context.dropped)
     return Asked(request, chat_request(request, kept))

@@ -152,6 +152,8 @@ def leave(tenant_id: UUID, ident: str, *, generation_id: UUID) -> None:
     conversation_id = parse_public_id(PREFIX, ident)
     assert conversation_id is not None  # it was occupied
     with acting_for(tenant_id), tenant_scope():
+        if Generation.objects.filter(id=generation_id).exists():
+            return  # it was admitted after all, though nobody heard of it
         rows = Conversation.objects.filter(id=conversation_id, busy_with=generation_id)
         rows.update(busy_with=None, busy_since=None)
 

@@ -4,6 +4,7 @@ It has the members of chat's `Transcript`. The first events leave with the first
 fails before it keeps its HTTP status. Only the first choice counts: a response has one.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ import orjson
 
 from tenants.ids import public_id
 
-from ..grounded_output import GroundedOutput
 from ..prompting import citations
 from ..providers.base import Chunk, Completion, Usage
 from .objects import response_json
@@ -23,6 +23,9 @@ from .requests import RESULTS, ResponseRequest
 if TYPE_CHECKING:
     from knowledge.retrieval import Passage
 
+    from ..safety.output import Outgoing
+
+_NUMBER = re.compile(rb'"sequence_number":(\d+)}\n\n')
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -30,6 +33,14 @@ def wire(event: Event, number: int) -> bytes:
     """One server-sent event."""
     data = orjson.dumps({**event, "sequence_number": number})
     return b"event: " + event["type"].encode() + b"\ndata: " + data + b"\n\n"
+
+
+def response_error(error: bytes, before: bytes) -> bytes:
+    """The event that ends a stream whose worker cannot: the error's body, numbered after the events before it."""
+    detail = orjson.loads(error)["error"]
+    numbers = _NUMBER.findall(before)
+    event = {"type": "error", **{name: detail.get(name) for name in ("code", "message", "param")}}
+    return wire(event, int(numbers[-1]) + 1 if numbers else 0)
 
 
 class ResponseTranscript:
@@ -52,7 +63,7 @@ class ResponseTranscript:
         created: int,
         passages: "Sequence[Passage] | None" = None,
         question: str = "",
-        outgoing: GroundedOutput | None = None,
+        outgoing: "Outgoing | None" = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._request = request

@@ -186,6 +186,7 @@ PLATFORM_DOORS = [
 HOT_DOORS = [
     Door("POST", "v1/chat/completions", "inference", {"model": "local-extractive", "messages": MESSAGES}),
     Door("POST", "v1/embeddings", "inference", {"model": "all-MiniLM-L6-v2", "input": "x"}),
+    Door("POST", "v1/responses", "inference", {"model": "local-extractive", "input": "x"}),
 ]
 #: They answer the same to everybody and hold nothing of a tenant.
 PUBLIC = {"healthz", "readyz", "metrics", "v1/openapi.json", "v1/docs"}

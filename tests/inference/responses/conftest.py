@@ -1,7 +1,7 @@
 """Responses as admission and a worker leave them, without either."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,12 +9,14 @@ from uuid import UUID
 import orjson
 import pytest
 
+from inference.admission import Asker
 from inference.catalogue import Terms, forget_terms, terms
 from inference.models import Generation
 from inference.providers.base import Completion, Usage
 from inference.responses.asking import StoredRequest, chat_of, offer_response
 from inference.responses.history import Sight
 from inference.responses.transcript import ResponseTranscript
+from tenants.authentication import authenticate_key
 from tenants.ids import public_id, uuid7
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
@@ -39,7 +41,7 @@ class Row:
     def chat(self, groups: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
         """The messages that its worker would send."""
         with acting_for(self.member.tenant.id):
-            messages = chat_of(self.stored, groups=groups).chat.messages
+            messages = chat_of(StoredRequest.model_validate(self.stored), groups=groups).chat.messages
         return [message.model_dump(exclude_none=True) for message in messages]
 
     def end(self, said: dict[str, Any] | str, *, state: str = "completed", retention_days: int = 30) -> None:
@@ -76,10 +78,10 @@ def admit() -> Admit:
         with acting_for(tenant.id):
             known = terms(alias=MODEL, kind="chat", currency="USD")
         narrow = Terms(**{**known.__dict__, "context_window": window, "chain": ()})
-        _, offer = offer_response(
-            orjson.dumps(sent), narrow, tenant_id=tenant.id, generation_id=ident, sight=sight, retention_days=30,
-            now=datetime.now(UTC),
-        )  # fmt: skip
+        caller = replace(
+            authenticate_key(member.key), groups=sight.groups or frozenset(), limited=sight.groups is not None
+        )
+        offer = offer_response(orjson.dumps(sent), narrow, Asker(caller, ident, datetime.now(UTC)))
         stored = orjson.loads(offer.request)
         with acting_for(tenant.id), tenant_scope():
             Generation.objects.create(
