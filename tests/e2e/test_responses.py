@@ -164,12 +164,11 @@ def test_a_stream_that_breaks_off_ends_with_a_failed_response(acme_running):
     assert kept.status == "failed" and kept.error.message == events[-1].response.error.message
 
 
-def test_an_answer_from_files_is_cited_and_its_search_shown(acme_running, tmp_path):
+def test_an_answer_from_files_is_cited_and_its_search_shown(acme_running):
     client = acme_running.sdk()
-    text = tmp_path / "seals.txt"
-    text.write_text("Replace the axis seals every 24 months. At sites close to the sea replace them every 12 months.")
+    text = b"Replace the axis seals every 24 months. At sites close to the sea replace them every 12 months."
     store = client.vector_stores.create(name="manual")
-    file = client.files.create(file=text.open("rb"), purpose="assistants")
+    file = client.files.create(file=("seals.txt", text), purpose="assistants")
     client.vector_stores.files.create_and_poll(file_id=file.id, vector_store_id=store.id, poll_interval_ms=50)
     answer = client.responses.create(
         model="local-extractive", input="How often must the axis seals be replaced?",
