@@ -16,6 +16,7 @@ from tenants.ids import uuid7
 from tenants.work import BATCH_LINES
 
 from .. import catalogue
+from ..admission import Asker
 from ..gateway import ENDPOINTS, admission_of
 from ..generations import Admission
 from ..models import Batch, BatchLine
@@ -42,11 +43,12 @@ def admission_of_line(batch: Batch, line: BatchLine, *, caller: Caller, now: dat
         data = endpoint.expand(data, prompt)
     terms = catalogue.terms(alias=_alias(data), kind=endpoint.model_kind, currency=caller.currency)
     terms = terms.chosen_for(sticks_to(data, end_user=None, key_id=caller.key_id))
-    offer = endpoint.offer(orjson.dumps(data), terms)
+    ident = uuid7()
+    offer = endpoint.offer(orjson.dumps(data), terms, Asker(caller, ident, now))
     if offer.cache is not None:
         asked = offer.cache.asked("")
         offer = replace(offer, cache=asked and asked.within(caller.retention_days))
-    admission = admission_of(endpoint, caller, terms, offer, uuid7(), levels=[], prompt=prompt)
+    admission = admission_of(endpoint, caller, terms, offer, ident, levels=[], prompt=prompt)
     lease = batch.expires_at - now + _GRACE
     return replace(admission, queue=BATCH_LINES, line_id=line.id, lease=lease)
 
