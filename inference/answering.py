@@ -172,8 +172,10 @@ async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: l
         await _call_provider(call, prompt, transcript, outbox if request.stream else None, attempts, guard)
     finally:
         # Also when it broke off in the middle: what was produced is metered.
-        if transcript.started:
-            usage = transcript.usage or estimate(prompt=str(prompt.body["messages"]), output=transcript.text())
+        if transcript.started or guard.withheld:
+            counted = transcript.usage or guard.usage
+            said = transcript.text() + guard.withheld
+            usage = counted or estimate(prompt=str(prompt.body["messages"]), output=said)
             answered = attempts[-1]
             meter.completion(usage, model=answered.model.name, attempt=answered.number)
             answered.used(usage)
@@ -211,9 +213,9 @@ async def _ask(
     guard: Guard,
 ) -> None:
     if outbox is None:
-        transcript.take_whole(await provider.complete(prompt))
+        transcript.take_whole(await guard.judged(await provider.complete(prompt)))
         return
-    async with aclosing(provider.stream(prompt)) as chunks:
+    async with aclosing(guard.judging(provider.stream(prompt), attempt.first_token)) as chunks:
         async for chunk in chunks:
             events = transcript.take(chunk)
             if transcript.started:

@@ -124,6 +124,10 @@ _ALL = [
         "A safety policy, the platform's or the upstream's, stopped the request or its answer.",
     ),
     ErrorKind(
+        "moderation_unavailable", Category.UPSTREAM, Severity.ERROR, 503,
+        "The safety policy wants the call judged by a moderation model, which does not answer.", retryable=True,
+    ),
+    ErrorKind(
         "worker_lost", Category.PLATFORM, Severity.ERROR, 502,
         "The worker that ran the call died; what it may have cost is held until it is reconciled.", retryable=True,
     ),

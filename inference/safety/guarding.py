@@ -4,17 +4,22 @@ A call without a policy costs one look into what this process remembers. Small t
 ones in a thread, so that other calls go on meanwhile.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from uuid import UUID
 
 from ..grounded_output import GroundedOutput
+from ..providers.base import Chunk, Completion, Usage
 from ..requests import ChatRequest
 from ..threads import in_thread
 from .compiled import CompiledPolicy
-from .messages import screen_messages, screen_passages
+from .messages import ContentFiltered, new_texts, screen_messages, screen_passages
+from .moderated_stream import ModeratedOutput
+from .moderation import UNJUDGED, Moderation
 from .output import Chained, Outgoing, ScreenedOutput
 from .policies import policy_in_force, remembered_policy
+from .text import Action
 from .verdicts import Verdicts, record_screenings
 
 if TYPE_CHECKING:
@@ -39,6 +44,8 @@ class Guard:
         self._alias = alias
         self._policy: CompiledPolicy | None = None
         self._output: ScreenedOutput | None = None
+        self._moderated: ModeratedOutput | None = None
+        self._numbers = itertools.count(1)
         self._verdicts = Verdicts(tenant_id)
 
     async def messages(self, request: ChatRequest) -> ChatRequest:
@@ -46,13 +53,32 @@ class Guard:
 
         Raises:
             ContentFiltered: it may not.
+            ModerationAway: it must be judged, and nobody does.
         """
         known = remembered_policy(self._tenant_id, self._alias)
         self._policy = known[0] if known else await in_thread(policy_in_force, self._alias)
-        if self._policy is None or not self._policy.input:
+        if self._policy is None:
             return request
-        size = sum(len(message.text()) for message in request.messages)
-        return await _done(size, screen_messages, request, self._policy.input, self._verdicts)
+        if self._policy.input:
+            size = sum(len(message.text()) for message in request.messages)
+            request = await _done(size, screen_messages, request, self._policy.input, self._verdicts)
+        if asked := self._policy.settings.input.moderation:
+            await self._judge_messages(
+                Moderation(asked, call_id=self._call_id, source="INPUT", numbers=self._numbers), request
+            )
+        return request
+
+    async def _judge_messages(self, moderation: Moderation, request: ChatRequest) -> None:
+        """What users and tools said since the last answer; what came before was judged when it was new."""
+        texts = new_texts(request)
+        blocked = False
+        for (place, _), judgement in zip(texts, await moderation.judge([text for _, text in texts]), strict=True):
+            if judgement.flagged:
+                action: Action = "flag" if judgement is UNJUDGED else moderation.asked.action
+                self._verdicts.judged("input", action, judgement.categories, place)
+                blocked |= action == "block"
+        if blocked:
+            raise ContentFiltered(["moderation"])
 
     async def passages(self, found: "list[Passage]") -> "list[Passage]":
         """The passages that the model may see."""
@@ -63,7 +89,12 @@ class Guard:
 
     def outgoing(self, request: ChatRequest, grounded: GroundedOutput | None) -> Outgoing | None:
         """What an answer's choices pass on their way out; None: they leave as they are."""
-        if self._policy is None or not self._policy.output:
+        if self._policy is None:
+            return grounded
+        if asked := self._policy.settings.output.moderation:
+            moderation = Moderation(asked, call_id=self._call_id, source="OUTPUT", numbers=self._numbers)
+            self._moderated = ModeratedOutput(moderation, verdicts=self._verdicts, choices=request.n or 1)
+        if not self._policy.output:
             return grounded
         self._output = ScreenedOutput(
             self._policy.output,
@@ -78,6 +109,24 @@ class Guard:
     def ended(self) -> bool:
         """Whether nothing more of the answer can go out, so that nobody need write it."""
         return self._output is not None and self._output.ended
+
+    async def judged(self, completion: Completion) -> Completion:
+        """A whole answer, after a moderation model where the policy asks one."""
+        return completion if self._moderated is None else await self._moderated.whole(completion)
+
+    def judging(self, chunks: AsyncGenerator[Chunk, None], begun: Callable[[], None]) -> AsyncGenerator[Chunk, None]:
+        """A stream, after a moderation model where the policy asks one; `begun` is told of its first piece then."""
+        return chunks if self._moderated is None else self._moderated.stream(chunks, begun)
+
+    @property
+    def withheld(self) -> str:
+        """What a moderation model kept from going out: produced, so to be counted."""
+        return "" if self._moderated is None else self._moderated.withheld
+
+    @property
+    def usage(self) -> Usage | None:
+        """As the provider counted it, where a moderation model saw the answer first."""
+        return None if self._moderated is None else self._moderated.usage
 
     async def record(self) -> None:
         """Write what was found, if anything was. Before the call is settled, so that no ended call lacks it."""

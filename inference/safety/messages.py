@@ -54,6 +54,18 @@ def screen_messages(request: ChatRequest, screens: Sequence[ActiveScreen], verdi
     return request.model_copy(update={"messages": messages})
 
 
+def new_texts(request: ChatRequest) -> list[tuple[str, str]]:
+    """What users and tools said since the last answer: (place, text)."""
+    found: list[tuple[str, str]] = []
+    for position in range(len(request.messages) - 1, -1, -1):
+        message = request.messages[position]
+        if message.role == "assistant":
+            break
+        if message.role in _STRANGERS and (text := message.text()):
+            found.append((f"messages.{position}", text))
+    return found[::-1]
+
+
 class _Looking:
     """At one message."""
 

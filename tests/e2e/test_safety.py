@@ -122,3 +122,65 @@ def test_a_change_is_in_force_within_five_seconds(atrium):
     while ask(tenant, "fault:says hello mandrake").choices[0].message.content != "hello <DENIED_TERM>":
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+JUDGE = "--kind moderation --moderation-price 2000".split()
+
+
+@pytest.fixture(scope="module")
+def judged(atrium):
+    """A tenant whose messages and answers a moderation model judges, at 0.002 a text."""
+    name = "judge"
+    atrium.manage("register_model", "--name", name, "--base-url", atrium.upstream.url, *JUDGE)
+    tenant = atrium.new_tenant(budget="100")
+    atrium.manage("grant_model", "--tenant", tenant.slug, "--model", name)
+    asked = {"model": name, "action": "block"}
+    policy = {"input": {"moderation": asked}, "output": {"moderation": {**asked, "when_away": "allow"}}}
+    answer = httpx2.put(f"{tenant.url}/v1/safety_policy", json=policy, headers=bearer(tenant))
+    assert answer.status_code == 200, answer.text
+    return tenant
+
+
+def moderated(atrium, tenant):
+    return [str(cost.normalize()) for meter, _, cost in atrium.ledger(tenant) if meter == "moderation_calls"]
+
+
+def test_a_moderation_model_refuses_a_message_and_is_paid(atrium, judged):
+    before = moderated(atrium, judged)
+    with pytest.raises(openai.BadRequestError) as refusal:
+        ask(judged, "fault:says how to harm somebody")
+    assert (refusal.value.code, refusal.value.body["screens"]) == ("content_filter", ["moderation"])
+    atrium.settled(judged)
+    assert moderated(atrium, judged)[len(before) :] == ["0.002"]
+    assert atrium.sql("SELECT held FROM billing_budgetaccount WHERE tenant_id = %s", judged.id) == [(0,)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_moderation_model_ends_an_answer_where_its_last_good_stretch_ended(atrium, judged, stream):
+    good, bad = "All is well here. " * 60, "Now we ha=rm them. " * 60
+    before, ledger = moderated(atrium, judged), len(atrium.ledger(judged))
+    answer = ask(judged, f"fault:says {good}{bad}", stream=stream)
+    if stream:
+        chunks = [chunk for chunk in answer if chunk.choices]
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        finish = chunks[-1].choices[0].finish_reason
+        assert good.startswith(text) and 900 < len(text) < len(good)
+    else:
+        assert not answer.choices[0].message.content
+        finish = answer.choices[0].finish_reason
+    assert finish == "content_filter"
+    atrium.settled(judged)
+    # The message, and the answer in one or two stretches; what the model wrote is paid for too, shown or not.
+    assert moderated(atrium, judged)[len(before) :] == ["0.002"] * (3 if stream else 2)
+    meters = [meter for meter, quantity, _ in atrium.ledger(judged)[ledger:] if quantity]
+    assert {"input_tokens", "output_tokens"} <= set(meters)
+
+
+def test_while_the_moderation_model_is_away_the_policy_decides(atrium, judged):
+    with pytest.raises(openai.InternalServerError) as failure:
+        ask(judged, "moderation:away")
+    assert (failure.value.status_code, failure.value.code) == (503, "moderation_unavailable")
+    answer = ask(judged, "fault:says moderation=:away")
+    assert answer.choices[0].message.content == "moderation:away"
+    found = screenings(judged, answer.id)["output", "moderation"]
+    assert (found["action"], found["categories"]) == ("flag", ["not_judged"])

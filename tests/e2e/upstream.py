@@ -55,6 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.bodies.append(body)
         if self.path.endswith("/embeddings"):
             return self._embeddings(body)
+        if self.path.endswith("/moderations"):
+            return self._moderations(body)
         said = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
         behaviour = said.split()[0] if isinstance(said, str) and said.startswith("fault:") else "ok"
         number = self.server.count(behaviour)
@@ -66,6 +68,22 @@ class _Handler(BaseHTTPRequestHandler):
         texts = body["input"]
         data = [{"object": "embedding", "index": i, "embedding": [len(t), 0.5, 0.5, 0.5]} for i, t in enumerate(texts)]
         self._json(200, {"object": "list", "data": data, "usage": {"prompt_tokens": 3 * len(texts), "total_tokens": 0}})
+
+    def _moderations(self, body: dict[str, Any]) -> None:
+        """Finds violence where somebody wants to `harm`, and fails where the text says so."""
+        texts = body["input"]
+        if any("moderation:away" in text for text in texts):
+            return self._json(500, {"error": {"message": "oops"}})
+        harmful = ["harm" in text for text in texts]
+        results = [
+            {
+                "flagged": found,
+                "categories": {"violence": found},
+                "category_scores": {"violence": 0.9 if found else 0.01},
+            }
+            for found in harmful
+        ]
+        self._json(200, {"id": "modr-1", "model": body["model"], "results": results})
 
     # behaviours -------------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The model, where it answers, and what it costs."""
         parser.add_argument("--name", required=True, help="the catalogue's name; prices are kept under it")
-        parser.add_argument("--kind", choices=("chat", "embedding", "rerank"), default="chat")
+        parser.add_argument("--kind", choices=("chat", "embedding", "rerank", "moderation"), default="chat")
         parser.add_argument("--provider", choices=("openai", "openai-responses", "bedrock"), default="openai")
         parser.add_argument("--base-url", default="", help="with /v1 where the server has it; Bedrock needs none")
         parser.add_argument("--region", default="", help="of Bedrock, as in eu-central-1")
@@ -60,6 +60,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--embedding-price", type=_price, help="per million tokens that an embedding or re-ranking model reads"
         )
+        parser.add_argument("--moderation-price", type=_price, help="per million texts that a moderation model judges")
         parser.add_argument("--currency", default="USD")
         parser.add_argument("--context-window", type=int, default=128_000)
         parser.add_argument("--max-output-tokens", type=int, default=4_096)
@@ -74,6 +75,7 @@ class Command(BaseCommand):
                 ("input_tokens", "input_price"),
                 ("output_tokens", "output_price"),
                 ("embedding_tokens", "embedding_price"),
+                ("moderation_calls", "moderation_price"),
             )
             if options[name] is not None
         }
