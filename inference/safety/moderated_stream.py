@@ -4,7 +4,7 @@ A stretch is judged together with the end of the one before, so that what stands
 judged harmful ends with `finish_reason: content_filter` where its last good stretch ended.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -60,15 +60,16 @@ class ModeratedOutput:
         """A stream, as far as it was judged; `begun` is told of its first piece, which nobody else sees yet."""
         waiting: list[Chunk] = []
         async with aclosing(chunks) as source:
-            async for chunk in source:
-                finished = self._take(chunk)
-                waiting.append(chunk)
-                if finished or sum(map(len, self._fresh.values())) >= STRETCH:
-                    for judged in await self._let_go(waiting):
-                        yield judged
-                    waiting = []
-                    if len(self._blocked) >= self._expected:
-                        return
+            async for arrived in source:
+                for chunk in _one_by_one(arrived):
+                    finished = self._take(chunk)
+                    waiting.append(chunk)
+                    if finished or sum(map(len, self._fresh.values())) >= STRETCH:
+                        for judged in await self._let_go(waiting):
+                            yield judged
+                        waiting = []
+                        if len(self._blocked) >= self._expected:
+                            return
         for judged in await self._let_go(waiting):
             yield judged
 
@@ -129,6 +130,14 @@ class ModeratedOutput:
         action: Action = "flag" if judgement is UNJUDGED else self._moderation.asked.action
         self._verdicts.judged("output", action, judgement.categories, f"choices.{index}")
         return action == "block"
+
+
+def _one_by_one(chunk: Chunk) -> Iterator[Chunk]:
+    """What arrived together, by its parts: a stretch is not to be longer because a server is fast."""
+    for choices in chunk.choices:
+        yield Chunk(choices=[choices])
+    if chunk.usage:
+        yield Chunk(usage=chunk.usage)
 
 
 def _refused(choice: dict[str, Any], position: int) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def test_a_change_is_in_force_within_five_seconds(atrium):
         time.sleep(0.1)
 
 
-JUDGE = "--kind moderation --moderation-price 2000".split()
+JUDGE = ["--kind", "moderation", "--moderation-price", "2000"]
 
 
 @pytest.fixture(scope="module")

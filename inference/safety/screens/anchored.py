@@ -81,7 +81,7 @@ class AnchoredScreen:
             done[id(pattern)] = match.end()
             first, end = match.span(part) if form is None else form.span(*match.span(part))
             found.append(Find(first, end, pattern.category))
-        return found
+        return list(dict.fromkeys(found))  # two patterns may find one thing
 
     def _places(self, seen: str) -> Any:
         for last, anchor in self._automaton.iter(seen):
