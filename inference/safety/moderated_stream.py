@@ -4,7 +4,7 @@ A stretch is judged together with the end of the one before, so that what stands
 judged harmful ends with `finish_reason: content_filter` where its last good stretch ended.
 """
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
