@@ -11,7 +11,7 @@ import tenants.row_security
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("inference", "0011_attempts_are_rows"),
+        ("inference", "0009_prompts_and_feedback"),
         ("tenants", "0005_work_priority"),
     ]
 
