@@ -12,11 +12,11 @@ from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
-import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from tenants.batching import Batcher
 from tenants.errors import AtriumError
+from tenants.redis_line import RedisLine
 
 _ADMIT = """
 -- KEYS: for each level its requests bucket, tokens bucket and concurrent set.
@@ -139,8 +139,8 @@ class _Request:
 class Limiter:
     """Admits and releases calls; one for each event loop. Calls that ask together share a round trip."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._client = client
+    def __init__(self, line: RedisLine) -> None:
+        self._line = line
         self._admit: Batcher[_Request, Admission] = Batcher(self._admit_batch, most=64)
 
     async def admit(
@@ -164,22 +164,22 @@ class Limiter:
         answers = await self._run(batch)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # Redis was started anew: a script that it does not know did nothing.
-            await self._client.script_load(_ADMIT)
+            await self._line.ask(("SCRIPT", "LOAD", _ADMIT))
             missing = [one for one, answer in zip(batch, answers, strict=True) if isinstance(answer, NoScriptError)]
             late = iter(await self._run(missing))
             answers = [next(late) if isinstance(answer, NoScriptError) else answer for answer in answers]
         return [_admission(answer, one.levels) for answer, one in zip(answers, batch, strict=True)]
 
     async def _run(self, batch: Sequence[_Request]) -> list[Any]:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for one in batch:
-                pipe.evalsha(_ADMIT_SHA, len(one.keys), *one.keys, *one.arguments)
-            return list(await pipe.execute(raise_on_error=False))
+        commands = [("EVALSHA", _ADMIT_SHA, len(one.keys), *one.keys, *one.arguments) for one in batch]
+        return await self._line.ask(*commands)
 
     async def release(self, *, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level]) -> None:
         """End the call's concurrent place and give `refund` tokens back."""
         arguments = release_arguments(tenant_id=tenant_id, call_id=call_id, refund=refund, levels=levels)
-        await self._client.eval(*arguments)
+        [answer] = await self._line.ask(("EVAL", *arguments))
+        if isinstance(answer, Exception):
+            raise answer
 
 
 def release_arguments(*, tenant_id: UUID, call_id: UUID, refund: int, levels: Sequence[Level]) -> list[Any]:

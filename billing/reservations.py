@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import DatabaseError, connection
 from django.db.models.functions import Greatest, Now
 
@@ -92,12 +93,23 @@ def plain(amount: Decimal) -> str:
 
 def lines_json(lines: Iterable[UsageLine]) -> str:
     """Usage lines as `settle_spend` reads them; empty ones are left out."""
-    return json.dumps([line.as_json() for line in lines if line.quantity])
+    return orjson.dumps([line.as_json() for line in lines if line.quantity]).decode()
+
+
+#: The newest quotes as JSON, by identity: a process remembers its terms, and with them their quotes, for seconds.
+_rendered: dict[int, tuple[Quote, str]] = {}
+_MOST_RENDERED = 1_000
 
 
 def prices_json(quote: Quote) -> str:
     """A quote as `reserve_spend` keeps it."""
-    return json.dumps([price.as_json() for price in quote.values()])
+    found = _rendered.get(id(quote))
+    if found is None or found[0] is not quote:
+        if len(_rendered) >= _MOST_RENDERED:
+            _rendered.clear()
+        text = orjson.dumps([price.as_json() for price in quote.values()]).decode()
+        found = _rendered[id(quote)] = (quote, text)
+    return found[1]
 
 
 def budget_error(error: DatabaseError) -> AtriumError | None:

@@ -20,6 +20,7 @@ from billing.limits import release_arguments
 from knowledge.retrieval import Passage, search
 from knowledge.retrieval.questions import DENSE, HYBRID, LEXICAL
 from tenants import work
+from tenants.call_log import CallLog
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.ids import parse_public_id
 
@@ -42,6 +43,7 @@ from .safety.guarding import Guard
 from .threads import in_thread
 
 log = structlog.get_logger("atrium.generation")
+_calls = CallLog("atrium.generation")
 
 
 class UpstreamFailed(AtriumError):
@@ -107,7 +109,7 @@ def _note(call: Call, ending: Ending, meter: CallMeter, cost: Decimal, *, second
     if meter.full_cost() > call.hold:
         log.error("usage above the hold", generation_id=str(call.id), model=call.model, hold=str(call.hold))
     error = ending.outcome.error
-    log.info(
+    _calls.write(
         "generation",
         tenant_id=str(call.tenant_id),
         generation_id=str(call.id),

@@ -5,38 +5,38 @@ by themselves every few seconds, and the sweep rings again. The list is kept sho
 all workers are busy is worth nothing later.
 """
 
-from typing import Any
-
 import redis
-import redis.asyncio
+
+from tenants.redis_line import RedisLine
 
 _BELLS = "bells:generation"
 _MOST = 256
 
 
 def ring(client: redis.Redis, *, times: int = 1) -> None:
-    """Wake up to `times` workers.
+    """Wake up to `times` workers, from a thread.
 
     Raises:
         RedisError: Redis is away.
     """
     with client.pipeline(transaction=False) as pipe:
-        _add(pipe, times)
+        pipe.rpush(_BELLS, *([b""] * times))
+        pipe.ltrim(_BELLS, -_MOST, -1)
         pipe.execute()
 
 
-async def ring_async(client: redis.asyncio.Redis) -> None:
-    """Wake a worker."""
-    async with client.pipeline(transaction=False) as pipe:
-        _add(pipe, 1)
-        await pipe.execute()
+async def ring_one(line: RedisLine) -> None:
+    """Wake a worker; raises as `ring` does."""
+    await line.ask(("RPUSH", _BELLS, b""), ("LTRIM", _BELLS, -_MOST, -1))
 
 
-def _add(pipe: Any, times: int) -> None:
-    pipe.rpush(_BELLS, *([b""] * times))
-    pipe.ltrim(_BELLS, -_MOST, -1)
+async def heard(line: RedisLine, *, seconds: float) -> bool:
+    """Wait for a bell; false where none rang in `seconds`. A line of its own, for it waits.
 
-
-async def heard(client: redis.asyncio.Redis, *, seconds: float) -> bool:
-    """Wait for a bell; false where none rang in `seconds`."""
-    return await client.blpop([_BELLS], timeout=seconds) is not None
+    Raises:
+        RedisError: Redis is away.
+    """
+    [answer] = await line.ask(("BLPOP", _BELLS, seconds))
+    if isinstance(answer, Exception):
+        raise answer
+    return answer is not None

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import psycopg
-import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
 from tenants.async_database import AsyncDatabase
 from tenants.batching import Batcher
+from tenants.redis_line import RedisLine
 
 from . import bells, generations
 from .generations import Admission
@@ -22,8 +22,8 @@ _MOST_TOGETHER = 32
 class Door:
     """One for each web process, on its loop."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._redis = client
+    def __init__(self, line: RedisLine) -> None:
+        self._line = line
         self._database = AsyncDatabase()
         self._admit: Batcher[Admission, Decimal] = Batcher(self._admit_batch, most=_MOST_TOGETHER)
 
@@ -64,7 +64,7 @@ class Door:
 
     async def _ring(self) -> None:
         try:
-            await bells.ring_async(self._redis)
+            await bells.ring_one(self._line)
         except RedisError:
             # Not lost work: workers look by themselves, and the sweep rings again.
             log.warning("bell could not be rung", exc_info=True)

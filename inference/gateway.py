@@ -21,7 +21,6 @@ from uuid import UUID
 
 import orjson
 import psycopg
-import redis.asyncio
 import structlog
 from django.conf import settings
 from django.db import OperationalError
@@ -32,9 +31,11 @@ from billing.limits import Level, Limiter
 from billing.plans import levels_for
 from tenants.api_keys import Caller
 from tenants.authentication import bearer, remembered, should_verify_again, verify_key
+from tenants.call_log import CallLog
 from tenants.end_users import END_USER_HEADER, with_end_user
 from tenants.errors import AtriumError, InvalidRequest, PermissionDenied, ServiceUnavailable
 from tenants.idempotency import check_key, fingerprint
+from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
 
 from . import catalogue, generations
@@ -53,6 +54,7 @@ from .responses.transcript import response_error
 from .terms import Terms, sticks_to
 
 log = structlog.get_logger("atrium.request")
+_calls = CallLog("atrium.request")
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -93,7 +95,7 @@ class Gateway:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(settings.GATEWAY_THREADS, thread_name_prefix="lookup")
         self._lookups = Lookups(self._threads)
-        self._redis: redis.asyncio.Redis
+        self._line: RedisLine
         self._inbox: Inbox
         self._limiter: Limiter
         self._door: Door
@@ -101,14 +103,10 @@ class Gateway:
 
     async def start(self) -> None:
         """Open the inbox."""
-        # A burst waits for one of a few connections: the client's own pool would refuse the hundred and first.
-        pool = redis.asyncio.BlockingConnectionPool.from_url(settings.REDIS_URL, max_connections=32, timeout=10)
-        self._redis = redis.asyncio.Redis.from_pool(pool)
-        self._limiter = Limiter(self._redis)
-        self._door = Door(self._redis)
-        self._inbox = Inbox(
-            redis.asyncio.Redis.from_url(settings.REDIS_URL, single_connection_client=True, socket_timeout=None)
-        )
+        self._line = RedisLine(settings.REDIS_URL)
+        self._limiter = Limiter(self._line)
+        self._door = Door(self._line)
+        self._inbox = Inbox(RedisLine(settings.REDIS_URL, timeout=None))
         self._reader = asyncio.create_task(self._inbox.read_forever())
 
     async def stop(self) -> None:
@@ -118,7 +116,7 @@ class Gateway:
             await self._reader
         await self._inbox.close()
         await self._door.close()
-        await self._redis.aclose()
+        await self._line.close()
         self._threads.shutdown(wait=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -139,7 +137,7 @@ class Gateway:
             await answer.refuse(AtriumError("The server had an error. Quote the x-request-id when reporting it."))
         seen.status, seen.cache = answer.status, answer.headers.get(CACHE_HEADER)
         observe(seen)
-        log.info(
+        _calls.write(
             "request",
             request_id=answer.request_id,
             path=seen.path,
@@ -342,7 +340,7 @@ class Gateway:
                 levels=levels_for(caller, terms.plan),
             )
         else:
-            await self._redis.publish(CANCELLATIONS, generation_id.bytes)
+            await self._line.ask(("PUBLISH", CANCELLATIONS, generation_id.bytes))
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

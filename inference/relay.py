@@ -12,7 +12,7 @@ is in `s` and headers in `h`.
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +20,10 @@ from uuid import UUID, uuid4
 
 import orjson
 import redis
-import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
+
+from tenants.redis_line import RedisLine
 
 log = structlog.get_logger("atrium.relay")
 
@@ -48,9 +49,9 @@ class Entry:
 class Inbox:
     """The web process's end: created on its event loop."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, line: RedisLine) -> None:
         self.name = f"inbox:{os.getpid()}:{uuid4().hex}"
-        self._client = client
+        self._line = line
         self._waiting: dict[bytes, asyncio.Queue[Entry]] = {}
 
     @asynccontextmanager
@@ -69,24 +70,32 @@ class Inbox:
         renewed = 0.0
         while True:
             try:
-                # Redis answers an idle wait after five seconds, so the inbox's life is renewed in time.
-                found: Any = await self._client.xread({self.name: position}, block=5000, count=500)
+                found = await self._read_after(position)
                 if time.monotonic() - renewed > _INBOX_SECONDS / 10:
-                    await self._client.expire(self.name, _INBOX_SECONDS)
+                    await self._line.ask(("EXPIRE", self.name, _INBOX_SECONDS))
                     renewed = time.monotonic()
             except RedisError as error:
                 log.warning("inbox cannot be read", error=type(error).__name__)
                 await asyncio.sleep(0.2)
                 # After a flush or restart the stream counts from the clock again, so what was read stays behind us.
                 continue
-            for _, entries in found:
-                for _, fields in entries:
-                    self._hand_over(fields)
-                position = entries[-1][0]
+            for _, fields in found:
+                self._hand_over(dict(zip(fields[::2], fields[1::2], strict=True)))
+            if found:
+                position = found[-1][0]
+
+    async def _read_after(self, position: bytes | str) -> list[Any]:
+        """Entries as Redis gives them: (id, fields and values in turn)."""
+        # Redis answers an idle wait after five seconds, so the inbox's life is renewed in time.
+        [answer] = await self._line.ask(("XREAD", "COUNT", 500, "BLOCK", 5000, "STREAMS", self.name, position))
+        if isinstance(answer, Exception):
+            raise answer
+        streams = answer.items() if isinstance(answer, dict) else answer or ()  # a map in the newer protocol
+        return [entry for _, entries in streams for entry in entries]
 
     async def close(self) -> None:
         """Give its connection up, once nobody reads any more."""
-        await self._client.aclose()
+        await self._line.close()
 
     def _hand_over(self, fields: dict[bytes, bytes]) -> None:
         queue = self._waiting.get(fields[b"g"])
@@ -113,8 +122,8 @@ class Sender:
     travels, and for `_GATHER_SECONDS` at least. On one event loop; `close` sends what is left.
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._client = client
+    def __init__(self, line: RedisLine) -> None:
+        self._line = line
         self._pending: dict[bytes, _Pending] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -144,31 +153,31 @@ class Sender:
 
     async def _send(self, batch: list[_Pending]) -> None:
         try:
-            async with self._client.pipeline(transaction=False) as pipe:
-                for pending in batch:
-                    _add(pipe, pending)
-                await pipe.execute()
+            answers = await self._line.ask(*(command for pending in batch for command in _commands(pending)))
+            if refused := [answer for answer in answers if isinstance(answer, Exception)]:
+                raise refused[0]
         except RedisError:
             # The clients get what follows, or learn from the row, which keeps the whole answer.
             log.exception("entries could not be relayed", calls=len(batch))
 
 
-def _add(pipe: Any, pending: _Pending) -> None:
+def _commands(pending: _Pending) -> Iterator[tuple[Any, ...]]:
     rest = b"".join(pending.parts)
     last = pending.last
-    if last is not None and last["k"] == "end":
-        last = {**last, "d": rest + last["d"]}
-    elif rest:
-        _append(pipe, pending.inbox, pending.tag, {"k": "chunk", "d": rest})
-    if last is not None:
-        _append(pipe, pending.inbox, pending.tag, last)
+    if pending.inbox:  # nobody waits for a call that was made in the background
+        if last is not None and last["k"] == "end":
+            last = {**last, "d": rest + last["d"]}
+        elif rest:
+            yield _appending(pending, {"k": "chunk", "d": rest})
+        if last is not None:
+            yield _appending(pending, last)
     if pending.command:
-        pipe.execute_command("EVAL", *pending.command)
+        yield ("EVAL", *pending.command)
 
 
-def _append(pipe: Any, inbox: str, tag: bytes, fields: dict[str, Any]) -> None:
-    if inbox:  # nobody waits for a call that was made in the background
-        pipe.xadd(inbox, {"g": tag, **fields}, maxlen=_INBOX_LENGTH, approximate=True)
+def _appending(pending: _Pending, fields: dict[str, Any]) -> tuple[Any, ...]:
+    flat = [part for field in fields.items() for part in field]
+    return ("XADD", pending.inbox, "MAXLEN", "~", _INBOX_LENGTH, "*", "g", pending.tag, *flat)
 
 
 def _last_fields(kind: str, data: bytes, status: int, headers: dict[str, str] | None) -> dict[str, Any]:
@@ -218,5 +227,6 @@ def tell(
     """
     with client.pipeline(transaction=False) as pipe:
         last = _last_fields("error", error, status, None)
-        _add(pipe, _Pending(inbox, generation_id.bytes, [], last, command))
+        for parts in _commands(_Pending(inbox, generation_id.bytes, [], last, command)):
+            pipe.execute_command(*parts)
         pipe.execute()

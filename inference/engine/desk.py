@@ -6,11 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
-import redis.asyncio
 import structlog
+from django.conf import settings
 
 from tenants.async_database import AsyncDatabase
 from tenants.batching import Batcher
+from tenants.redis_line import RedisLine
 
 from .. import generations
 from ..generations import Settlement
@@ -27,8 +28,9 @@ _PAUSE_SECONDS = 0.5
 class Desk:
     """One for each worker, on its loop."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self.sender = Sender(client)
+    def __init__(self) -> None:
+        self._line = RedisLine(settings.REDIS_URL)
+        self.sender = Sender(self._line)
         self._database = AsyncDatabase()
         self._settle: Batcher[Settlement, Decimal | None] = Batcher(self._settle_batch, most=_MOST_SETTLED)
 
@@ -43,6 +45,7 @@ class Desk:
     async def close(self) -> None:
         """Send what is left, and hang up."""
         await self.sender.close()
+        await self._line.close()
         await self._database.close()
 
     async def _settle_batch(self, batch: Sequence[Settlement]) -> list[Decimal | Exception | None]:

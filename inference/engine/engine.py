@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 
 from tenants import work
 from tenants.async_database import AsyncDatabase
+from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
 
 from .. import answering, bells, generations
@@ -78,7 +79,8 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._database = AsyncDatabase()
         self._redis = redis.asyncio.Redis.from_url(settings.REDIS_URL)
-        self._desk = Desk(self._redis)
+        self._bells = RedisLine(settings.REDIS_URL, timeout=_LOOK_SECONDS + 5)
+        self._desk = Desk()
         self._held_back = False
         self._started.set()
         claiming = asyncio.create_task(self._claim_until_stopped())
@@ -91,6 +93,7 @@ class Engine:
         await self._desk.close()
         await self._database.close()
         await close_session()
+        await self._bells.close()
         await self._redis.aclose()
 
     def _duties(self) -> list[tuple[Callable[[], Awaitable[None]], str]]:
@@ -141,7 +144,7 @@ class Engine:
 
     async def _wait_for_work(self) -> None:
         """A bell; or, where some work may have been left for want of places, the end of a call, which rings one."""
-        await bells.heard(self._redis, seconds=_LOOK_SECONDS)
+        await bells.heard(self._bells, seconds=_LOOK_SECONDS)
 
     def _most_running(self) -> int:
         """The last quarter of the places is for tenants with few calls under way, however many another has queued."""

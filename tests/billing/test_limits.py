@@ -5,11 +5,11 @@ import time
 
 import pytest
 import redis
-import redis.asyncio
 from django.conf import settings
 
 from billing.limits import Level, Limiter, RateLimited, Rates, release_arguments
 from tenants.ids import uuid7
+from tenants.redis_line import RedisLine
 
 
 class Gate:
@@ -21,8 +21,8 @@ class Gate:
 
     def admit(self, tokens=0, *, call_id=None, lease_ms=60_000, levels=None):
         async def run():
-            async with redis.asyncio.from_url(settings.REDIS_URL) as client:
-                return await Limiter(client).admit(
+            async with RedisLine(settings.REDIS_URL) as line:
+                return await Limiter(line).admit(
                     tenant_id=self.tenant_id, call_id=call_id or uuid7(), tokens=tokens,
                     levels=self.levels if levels is None else levels, lease_ms=lease_ms,
                 )  # fmt: skip
@@ -31,8 +31,8 @@ class Gate:
 
     def release(self, call_id, refund=0):
         async def run():
-            async with redis.asyncio.from_url(settings.REDIS_URL) as client:
-                await Limiter(client).release(
+            async with RedisLine(settings.REDIS_URL) as line:
+                await Limiter(line).release(
                     tenant_id=self.tenant_id, call_id=call_id, refund=refund, levels=self.levels
                 )
 
@@ -173,8 +173,8 @@ def test_calls_at_once_take_no_more_than_the_limit():
     gate = Gate(key=Rates(20, 0, 0))
 
     async def storm():
-        async with redis.asyncio.from_url(settings.REDIS_URL) as client:
-            limiter = Limiter(client)
+        async with RedisLine(settings.REDIS_URL) as line:
+            limiter = Limiter(line)
             calls = [
                 limiter.admit(tenant_id=gate.tenant_id, call_id=uuid7(), tokens=0, levels=gate.levels, lease_ms=1000)
                 for _ in range(100)

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import pytest
 import redis
-import redis.asyncio
 
 from inference.relay import Entry, Inbox, Outbox, Sender
 from tenants.ids import uuid7
+from tenants.redis_line import RedisLine
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def client() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 async def sender() -> AsyncIterator[Sender]:
-    async with redis.asyncio.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        sender = Sender(client)
+    async with RedisLine(os.environ["REDIS_URL"]) as line:
+        sender = Sender(line)
         yield sender
         await sender.close()
 
@@ -33,9 +33,7 @@ async def sender() -> AsyncIterator[Sender]:
 @asynccontextmanager
 async def open_inbox() -> AsyncIterator[Inbox]:
     """A web process's inbox with its reader running."""
-    inbox = Inbox(
-        redis.asyncio.Redis.from_url(os.environ["REDIS_URL"], single_connection_client=True, socket_timeout=None)
-    )
+    inbox = Inbox(RedisLine(os.environ["REDIS_URL"], timeout=None))
     reader = asyncio.create_task(inbox.read_forever())
     try:
         yield inbox

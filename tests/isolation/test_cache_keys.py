@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-import redis.asyncio
 
 from billing.limits import Level, Limiter, Rates
 from config.worker_heartbeat import beat, forget
 from inference import bells
 from inference.relay import Inbox, tell
 from tenants.ids import uuid7
+from tenants.redis_line import RedisLine
 from tests.conftest import Member
 
 #: Keys without a tenant, and why each may be.
@@ -49,8 +49,8 @@ async def take_and_give_back(member: Member) -> None:
     """A call through the limiter, which ends, and one that goes on."""
     rates = Rates(60, 1_000, 5)
     levels = [Level("key", uuid7(), rates), Level("tenant", member.tenant.id, rates)]
-    async with redis.asyncio.Redis.from_url(os.environ["REDIS_URL"]) as connection:
-        limiter = Limiter(connection)
+    async with RedisLine(os.environ["REDIS_URL"]) as line:
+        limiter = Limiter(line)
         for ends in (True, False):
             call_id = uuid7()
             await limiter.admit(tenant_id=member.tenant.id, call_id=call_id, tokens=5, levels=levels, lease_ms=1_000)
@@ -88,7 +88,7 @@ def test_the_doors_that_count_attempts_leave_a_hash(acme: Member, client: redis.
 
 def test_relay_and_heartbeat_leave_shared_keys_only(client: redis.Redis) -> None:
     before = names(client)
-    inbox = Inbox(redis.asyncio.Redis())
+    inbox = Inbox(RedisLine(os.environ["REDIS_URL"]))
     tell(client, inbox.name, uuid7(), error=b"{}", status=502)
     bells.ring(client)
     beat(client, "a worker", ["generation"])
