@@ -13,7 +13,7 @@ from tenants.async_database import AsyncDatabase
 from tenants.batching import Batcher
 from tenants.redis_line import RedisLine
 
-from .. import generations
+from .. import bells, generations
 from ..generations import Settlement
 from ..relay import Sender
 
@@ -41,6 +41,14 @@ class Desk:
             psycopg.Error: the ledger refused it, or stayed away for half a minute.
         """
         return await self._settle(settlement)
+
+    async def ring(self) -> None:
+        """Wake a worker, perhaps this one.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        await bells.ring_one(self._line)
 
     async def close(self) -> None:
         """Send what is left, and hang up."""

@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -43,6 +44,7 @@ _MOST_LINES = 8
 #: An idle worker looks for work so often though no bell rang.
 _LOOK_SECONDS = 2.0
 _PAUSE_SECONDS = 0.5
+_LINES_SECONDS = 0.25
 _RENEW = "SELECT * FROM renew_work(%s, %s, %s)"
 
 
@@ -82,6 +84,7 @@ class Engine:
         self._bells = RedisLine(settings.REDIS_URL, timeout=_LOOK_SECONDS + 5)
         self._desk = Desk()
         self._held_back = False
+        self._look_for_lines_at = 0.0
         self._started.set()
         claiming = asyncio.create_task(self._claim_until_stopped())
         others = [asyncio.create_task(_for_ever(work, name)) for work, name in self._duties()]
@@ -126,11 +129,14 @@ class Engine:
     async def _claim_lines(self) -> int:
         """Lines of batches, where nothing is left that somebody waits for."""
         most = min(self._places_for_lines(), _MOST_LINES)
-        if most <= 0:
+        if most <= 0 or time.monotonic() < self._look_for_lines_at:
             return 0
-        return await self._begin_all(
-            generations.claim_parameters(worker=self.worker, most=most, queue=work.BATCH_LINES)
-        )
+        parameters = generations.claim_parameters(worker=self.worker, most=most, queue=work.BATCH_LINES)
+        begun = await self._begin_all(parameters)
+        if not begun:
+            # Calls that somebody waits for come often; each need not look for lines too.
+            self._look_for_lines_at = time.monotonic() + _LINES_SECONDS
+        return begun
 
     def _places_for_lines(self) -> int:
         """One half of the places is not for lines, so that a call that comes finds one."""
@@ -169,7 +175,7 @@ class Engine:
             if self._held_back:
                 self._held_back = False
                 with suppress(RedisError):  # then it looks by itself
-                    await bells.ring_async(self._redis)
+                    await self._desk.ring()
 
     async def _renew(self) -> None:
         await asyncio.sleep(min(1.0, settings.WORK_LEASE_SECONDS / 5))
