@@ -58,20 +58,22 @@ class Atrium:
         self.upstream = upstream
         self._count = 0
 
-    def manage(self, *arguments: str) -> dict[str, Any]:
+    def manage(self, *arguments: str, stdin: str = "") -> dict[str, Any]:
         """Run a management command with --json."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments, "--json"],
-            cwd=ROOT, env=self.stack.environment, capture_output=True, text=True, check=False,
+            cwd=ROOT, env=self.stack.environment, input=stdin, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def new_tenant(self, *, budget: str | None = None, plan: str = "scale", retention_days: int = 30) -> Tenant:
+    def new_tenant(
+        self, *, budget: str | None = None, plan: str = "scale", retention_days: int = 30, grants: tuple[str, ...] = ()
+    ) -> Tenant:
         """By the platform's API, as an operator's own system would."""
         self._count += 1
         slug = f"e2e-{os.getpid()}-{self._count}"
-        wanted = {"external_id": slug, "slug": slug, "name": slug, "plan": plan, "grants": ["fake"]}
+        wanted = {"external_id": slug, "slug": slug, "name": slug, "plan": plan, "grants": ["fake", *grants]}
         made = self.post(
             "/v1/platform/tenants", self.platform_key, {**wanted, "content_retention_days": retention_days}
         )
