@@ -427,6 +427,8 @@ def admission_of(
         idempotency_key=idempotency_key,
         fingerprint=mark,
         lease=_BACKGROUND_LEASE if offer.background else None,
+        # Behind the tenant's calls that somebody waits for.
+        priority=1 if offer.at_once else 0,
     )
 
 

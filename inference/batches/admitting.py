@@ -25,6 +25,8 @@ from ..terms import sticks_to
 
 #: A line may wait for its turn until the batch expires, and its hold with it.
 _GRACE = timedelta(hours=1)
+#: Nobody listens, and the turns of a conversation would come in any order.
+_NOT_IN_BATCHES = ("stream", "background", "conversation")
 
 
 def admission_of_line(batch: Batch, line: BatchLine, *, caller: Caller, now: datetime) -> Admission:
@@ -34,9 +36,9 @@ def admission_of_line(batch: Batch, line: BatchLine, *, caller: Caller, now: dat
         InvalidRequest, ContextLengthExceeded, UnknownModel …: what the call would be refused with.
     """
     data = orjson.loads(line.body)
-    if data.get("stream") or data.get("background"):
-        name = "stream" if data.get("stream") else "background"
-        raise InvalidRequest(f"'{name}' cannot be used in a batch.", param=name)
+    for name in _NOT_IN_BATCHES:
+        if data.get(name):
+            raise InvalidRequest(f"'{name}' cannot be used in a batch.", param=name)
     endpoint, prompt = ENDPOINTS[batch.endpoint], None
     if data.get("prompt") is not None and endpoint.expand is not None:
         prompt = expand(Reference.read(data["prompt"]), now=time.monotonic())

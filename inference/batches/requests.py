@@ -19,7 +19,7 @@ from tenants.scope import tenant_scope
 
 from ..models import Batch
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
+ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings")
 WINDOW = timedelta(hours=24)
 MAX_FILE_BYTES = 200 * 1024 * 1024
 State = Batch.State

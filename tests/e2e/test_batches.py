@@ -41,6 +41,7 @@ def test_a_batch_is_answered_and_paid_for_as_the_sdk_expects(atrium):
     tenant = atrium.new_tenant(budget="100")
     sdk = tenant.sdk()
     chats = started(sdk, [say("hello"), say("fault:refuses"), {**say("too much"), "max_tokens": 10_000}])
+    told = started(sdk, [{"model": "fake", "input": "hello"}, {"model": "fake", "conversation": "c"}], "/v1/responses")
     vectors = started(sdk, [{"model": "all-MiniLM-L6-v2", "input": "a heron"}], "/v1/embeddings")
     done = ended(sdk, chats)
     assert (done.status, done.model, done.request_counts.model_dump()) == (
@@ -57,10 +58,17 @@ def test_a_batch_is_answered_and_paid_for_as_the_sdk_expects(atrium):
     embedded = ended(sdk, vectors)
     [vector] = content(sdk, embedded.output_file_id)
     assert len(vector["response"]["body"]["data"][0]["embedding"]) == 384 and embedded.usage.input_tokens > 0
-    assert [batch.id for batch in sdk.batches.list(limit=1)] == [vectors.id, chats.id]
+    assert [batch.id for batch in sdk.batches.list(limit=2)] == [vectors.id, told.id, chats.id]
+    spoken = ended(sdk, told)
+    [response] = content(sdk, spoken.output_file_id)
+    body = response["response"]["body"]
+    assert (body["object"], body["status"], spoken.usage.output_tokens) == ("response", "completed", 10)
+    assert sdk.responses.retrieve(body["id"]).output_text.startswith("word0")
+    [refused] = content(sdk, spoken.error_file_id)
+    assert refused["response"]["body"]["error"]["param"] == "conversation"
     # A dollar for a thousand tokens of each kind.
     assert sorted(row[:2] for row in atrium.ledger(tenant) if row[0] != "embedding_tokens") == [
-        ("input_tokens", 7), ("output_tokens", 10),
+        ("input_tokens", 7), ("input_tokens", 7), ("output_tokens", 10), ("output_tokens", 10),
     ]  # fmt: skip
     atrium.settled(tenant)
 
