@@ -50,6 +50,7 @@ from .prompts.calls import chat_body
 from .relay import CANCELLATIONS, Entry, Inbox
 from .response_cache import CACHE_HEADER
 from .responses.asking import needs_reading, offer_response
+from .responses.prompted import response_body
 from .responses.transcript import response_error
 from .terms import Terms, sticks_to
 
@@ -85,7 +86,7 @@ class Endpoint:
 ENDPOINTS = {
     "/v1/chat/completions": Endpoint("chat", "chat", lambda body, terms, _: offer_chat(body, terms), chat_body),
     "/v1/embeddings": Endpoint("embeddings", "embedding", lambda body, terms, _: offer_embeddings(body, terms)),
-    "/v1/responses": Endpoint("response", "chat", offer_response, reads=needs_reading, stream_error=response_error),
+    "/v1/responses": Endpoint("response", "chat", offer_response, response_body, needs_reading, response_error),
 }
 
 

@@ -3,6 +3,7 @@
 `POST /v1/responses` itself is served beside Django (`inference.gateway`).
 """
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,12 @@ from tenants.authentication import caller_of
 from tenants.errors import InvalidRequest
 
 from .. import catalogue
+from ..prompts import Reference, expand
 from . import cancelling, kept
 from .asking import count_input
 from .history import Sight
 from .pages import page_of
+from .prompted import response_body
 
 SCOPE = "inference"
 _PAGE = [OpenApiParameter(name) for name in ("after", "limit", "order")]
@@ -103,6 +106,8 @@ class InputTokensView(TenantAPIView):
     def post(self, request: Request) -> Response:
         """The tokens that a request's input has, with all that comes before it: an estimate, made without the model."""
         body: Any = request.data
+        if isinstance(body, dict) and body.get("prompt") is not None:
+            body = response_body(body, expand(Reference.read(body["prompt"]), now=time.monotonic()))
         alias = body.get("model") if isinstance(body, dict) else None
         if not isinstance(alias, str) or not alias:
             raise InvalidRequest("You must provide 'model', a string.", param="model")

@@ -209,7 +209,7 @@ def _left_out(request: ResponseRequest, terms: Terms, messages: list[Message], k
 
 def _room(request: ResponseRequest, terms: Terms, answer: int) -> int:
     """The tokens that messages may have, beside instructions, tools, passages and the answer."""
-    beside = [request.instructions or "", *(str(tool) for tool in request.tools or ()), str(request.text or "")]
+    beside = [str(request.instructions or ""), *(str(tool) for tool in request.tools or ()), str(request.text or "")]
     fixed = sum(count_tokens(text) for text in beside)
     if request.file_search() is not None:
         fixed += min(PASSAGE_BYTES // _BYTES_A_TOKEN, terms.context_window // 2)

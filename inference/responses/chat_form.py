@@ -88,8 +88,7 @@ def _content(item: Item) -> Any:
 
 def chat_request(request: ResponseRequest, messages: list[Message]) -> ChatRequest:
     """What a chat client would send for the same answer; `messages` without the instructions."""
-    if request.instructions:
-        messages = [{"role": "system", "content": request.instructions}, *messages]
+    messages = [*_instructions(request), *messages]
     search = request.file_search()
     functions = [_chat_function(function) for function in request.functions()]
     tools = [*functions, *([search.model_dump(exclude_none=True)] if search else [])]
@@ -101,6 +100,7 @@ def chat_request(request: ResponseRequest, messages: list[Message]) -> ChatReque
             "max_tokens": request.max_output_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
+            "stop": request.stop,
             "tools": tools or None,
             "tool_choice": _tool_choice(request) if functions else None,
             "parallel_tool_calls": request.parallel_tool_calls if functions else None,
@@ -115,6 +115,13 @@ def chat_request(request: ResponseRequest, messages: list[Message]) -> ChatReque
             "service_tier": request.service_tier,
         }
     )
+
+
+def _instructions(request: ResponseRequest) -> list[Message]:
+    given = request.instructions
+    if isinstance(given, str):
+        return [{"role": "system", "content": given}] if given else []
+    return messages_of([], given or [])[0]
 
 
 def _chat_function(tool: FunctionTool) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def response_json(
         "completed_at": completed,
         "error": error_json(error) if error else None,
         "incomplete_details": {"reason": incomplete} if incomplete else None,
-        "instructions": request.instructions,
+        "instructions": _instructions(request),
         "max_output_tokens": request.max_output_tokens,
         "max_tool_calls": request.max_tool_calls,
         "model": request.model,
@@ -95,6 +95,19 @@ def response_json(
         "user": request.user,
         "metadata": request.metadata or {},
     }
+
+
+def _instructions(request: ResponseRequest) -> Any:
+    """As they are; what an assistant is said to have said, as plain text: it came from no response."""
+    given = request.instructions
+    if not isinstance(given, list):
+        return given
+    return [
+        {**item, "content": "\n".join(part.get("text", "") for part in item["content"])}
+        if item.get("role") == "assistant"
+        else item
+        for item in given
+    ]
 
 
 def _text(request: ResponseRequest) -> dict[str, Any]:

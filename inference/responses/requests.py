@@ -100,7 +100,9 @@ class ResponseRequest(Lenient):
         description="A text, or items: messages (`input_text`, `input_image`), `function_call`, `function_call_output`, "
         "`reasoning`, `file_search_call`, `item_reference`.",
     )
-    instructions: str | None = None
+    instructions: str | list[dict[str, Any]] | None = Field(
+        default=None, description="What stands before everything else, and is not carried to later responses."
+    )
     tools: list[dict[str, Any]] | None = Field(
         default=None, max_length=128, description="`function` and one `file_search`; others are refused."
     )
@@ -112,6 +114,7 @@ class ResponseRequest(Lenient):
     top_p: float | None = Field(default=None, ge=0, le=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     max_output_tokens: int | None = Field(default=None, ge=1)
+    stop: str | list[str] | None = Field(default=None, description="As in chat completions; an extension.")
     max_tool_calls: int | None = Field(default=None, ge=1)
     truncation: Literal["auto", "disabled"] | None = Field(
         default=None,
@@ -211,7 +214,10 @@ def understood(body: Any) -> ResponseRequest:
     items = normalised(request.input if request.input is not None else [], param="input")
     if not items and not request.has_history and request.prompt is None:
         raise InvalidRequest("'input' must hold a text or at least one item.", param="input")
-    return request.model_copy(update={"input": items})
+    instructions: Any = request.instructions
+    if isinstance(instructions, list):
+        instructions = normalised(instructions, param="instructions")
+    return request.model_copy(update={"input": items, "instructions": instructions})
 
 
 def _check_together(request: ResponseRequest) -> None:

@@ -1,10 +1,15 @@
 """From bodies to chat requests: what is understood, what is refused and how, and what a small window leaves out."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
+from openai.types.responses import Response
 
+from inference.prompts import Expanded
 from inference.responses.chat_form import chat_request, messages_of
+from inference.responses.objects import response_json
+from inference.responses.prompted import response_body
 from inference.responses.requests import understood
 from inference.responses.trimming import blocks_of, left_out, newest_turn, without_oldest
 from tenants.errors import InvalidRequest
@@ -197,3 +202,49 @@ def test_images_count_though_they_have_no_text() -> None:
     messages = [{"role": "user", "content": [picture, picture]}, said("user", 1)]
     assert left_out(messages, keep_from=1, room=5_000, count=words_of) == 0
     assert left_out(messages, keep_from=1, room=4_000, count=words_of) == 1
+
+
+# prompts -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_becomes_instructions_and_fills_what_the_request_leaves_out() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
+    expanded = Expanded(
+        messages=[
+            {"role": "system", "content": "You know herons."},
+            {"role": "user", "content": [{"type": "text", "text": "Look:"}, image]},
+            {"role": "assistant", "content": "I see."},
+        ],
+        defaults={
+            "model": "m", "temperature": 0.1, "max_completion_tokens": 50, "reasoning_effort": "low", "stop": ["END"],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "parallel_tool_calls": False,
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
+        },
+        prompt_id=UUID(int=1), version_id=UUID(int=2), number=7,
+    )  # fmt: skip
+    body = response_body(
+        {"prompt": {"id": "pmpt_1", "variables": {"a": "b"}}, "input": "hi", "instructions": "Be brief.", "temperature": 0.9},
+        expanded,
+    )  # fmt: skip
+    request = understood(body)
+    chat = chat_request(request, messages_of([], request.items)[0]).model_dump(exclude_none=True, exclude_defaults=True)
+    assert [message["role"] for message in chat["messages"]] == ["system", "user", "assistant", "system", "user"]
+    assert chat["messages"][1]["content"][1] == {
+        "type": "image_url", "image_url": {"url": "https://a.example/x.png", "detail": "auto"}
+    }  # fmt: skip
+    assert (chat["temperature"], chat["max_tokens"], chat["reasoning_effort"], chat["stop"]) == (
+        0.9,
+        50,
+        "low",
+        ["END"],
+    )
+    assert chat["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    assert chat["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert chat["response_format"]["json_schema"] == {"name": "n", "schema": {"type": "object"}}
+    # The client reads which version it was, and what it said.
+    shown = Response.model_validate(response_json(request, id=UUID(int=3), created=1, status="queued"))
+    assert shown.prompt is not None and shown.prompt.version == "7" and shown.prompt.variables == {"a": "b"}
+    assert isinstance(shown.instructions, list) and len(shown.instructions) == 4
+    own_tools = response_body({"prompt": {"id": "pmpt_1"}, "tools": [SEARCH]}, expanded)
+    assert own_tools["tools"] == [SEARCH] and "tool_choice" not in own_tools
