@@ -223,6 +223,8 @@ SEARCH_PROVIDER_PLACES = env.int("SEARCH_PROVIDER_PLACES", 8)
 #: The longest silence of an upstream before it counts as hanging.
 UPSTREAM_READ_SECONDS = env.float("UPSTREAM_READ_SECONDS", 60.0)
 UPSTREAM_CONNECT_SECONDS = env.float("UPSTREAM_CONNECT_SECONDS", 5.0)
+#: Networks in which tenants' own deployments may stand though they are not public, also without TLS.
+TENANT_UPSTREAM_NETWORKS: list[str] = env.list("TENANT_UPSTREAM_NETWORKS", default=[])
 #: A deployment with so many failures in half a minute, and so large a share of its calls failed, is left alone by all
 #: workers: for the first time, twice as long each time that its probe fails too, at the longest.
 BREAKER_FAILURES = env.int("BREAKER_FAILURES", 5)

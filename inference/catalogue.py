@@ -111,21 +111,26 @@ _deployments: Memory[tuple[UUID, str], list[DeploymentBase]] = Memory(_REMEMBER_
 
 def deployments_of(model: str) -> list[DeploymentBase]:
     """Where `model` answers for the current tenant: its own accounts if it has any, else the platform's."""
+    rows = all_deployments_of(model)
+    return [row for row in rows if isinstance(row, TenantDeployment)] or rows
+
+
+def all_deployments_of(model: str) -> list[DeploymentBase]:
+    """The tenant's own accounts and the platform's: a call's price says which of them may be asked."""
     tenant_id = current_tenant()
     known, started = remembered_deployments(tenant_id, model), time.monotonic()
     if known is not None:
         return known
     with tenant_scope():
         own = TenantDeployment.objects.filter(model__name=model, enabled=True).select_related("model")
-        rows: list[DeploymentBase] = list(own) or list(
-            Deployment.objects.filter(model__name=model, enabled=True).select_related("model")
-        )
+        platforms = Deployment.objects.filter(model__name=model, enabled=True).select_related("model")
+        rows: list[DeploymentBase] = [*own, *platforms]
     _deployments.keep((tenant_id, model), rows, since=started)
     return rows
 
 
 def remembered_deployments(tenant_id: UUID, model: str) -> list[DeploymentBase] | None:
-    """What `deployments_of` found a moment ago, without asking the database."""
+    """What `all_deployments_of` found a moment ago, without asking the database."""
     return _deployments.get((tenant_id, model))
 
 

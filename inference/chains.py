@@ -62,15 +62,15 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
     embedders = {row.model.name for row in grants if row.model.kind == Model.Kind.EMBEDDING}
     variants = {variant.model_name for _, variant in targets if variant is not None}
     own = _served_by_own_accounts(names)
-    found = pricing.prices_of(models=names | embedders | variants, currency=currency, now=now)
-    found = _with_own_prices(found, _own_prices(own, currency=currency, now=now))
+    usual = pricing.prices_of(models=names | embedders | variants, currency=currency, now=now)
+    found = _with_own_prices(usual, _own_prices(own, currency=currency, now=now))
     pricing.require([(name, Meter.EMBEDDING_TOKENS) for name in embedders], found, currency=currency)
 
     caching = caching_of(grant.id) if grant.model.kind == Model.Kind.CHAT else None
 
     def made(model: Model, variant: Variant | None) -> Terms:
         first = _link(model, variant, own, grant, operators)
-        _price_variant(first, found)
+        _price_variant(first, found if first.own else usual, found)
         pricing.require([(first.name, meter) for meter in METERS[Model.Kind(model.kind)]], found, currency=currency)
         others = [_link(row, None, own, grant, operators) for row in stands_in.get(model.id, ()) if _priced(row, found)]
         return Terms(
@@ -89,8 +89,9 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
         )
 
     terms = [made(model, variant) for model, variant in targets]
-    kept = {model.name for target in terms for model in target.chain} | embedders
-    prices = {key: price for key, price in found.items() if key[0] in kept}
+    # The model asked for first: where a worker dies, its price stands for the call.
+    kept = [*dict.fromkeys([*(model.name for target in terms for model in target.chain), *sorted(embedders)])]
+    prices = {key: found[key] for name in kept for key in found if key[0] == name}
     whole = [replace(target, prices=prices) for target in terms]
     return whole[0] if canary is None else replace(whole[0], canary=whole[1], canary_share=grant.canary_share)
 
@@ -140,12 +141,12 @@ def _with_own_prices(usual: Prices, own: Prices) -> Prices:
     return {key: price for key, price in usual.items() if _stand_in(key) not in said} | own
 
 
-def _price_variant(link: ChainModel, found: Prices) -> None:
-    """Where a variant has no price of its own for a meter, its base's holds."""
+def _price_variant(link: ChainModel, base: Prices, found: Prices) -> None:
+    """Where a variant has no price of its own for a meter, its base's holds: on the tenant's own account, that one's."""
     if link.name == link.served_by:
         return
     own = {key for key in found if key[0] == link.name}
-    for (model, meter), price in list(found.items()):
+    for (model, meter), price in list(base.items()):
         key = (link.name, meter)
         if model == link.served_by and key not in own and _stand_in(key) not in own:
             found[key] = replace(price, model=link.name)
@@ -168,7 +169,8 @@ def _link(model: Model, variant: Variant | None, own: set[str], grant: Grant, op
         name=model.name if variant is None else variant.model_name,
         served_by=model.name,
         adapter="" if variant is None else variant.adapter,
-        own=model.name in own,
+        # Under a name that a tenant gave, the platform's servers may know another's adapter, or a dearer model.
+        own=model.name in own if variant is None else variant.by_tenant,
         context_window=model.context_window,
         max_output_tokens=min([model.max_output_tokens, *caps]),
         capabilities=frozenset(model.capabilities),

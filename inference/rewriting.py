@@ -18,7 +18,7 @@ from tenants.scope import tenant_scope
 
 from .catalogue import NoDeployment, deployments_of
 from .metering import estimate
-from .models import DeploymentBase, Grant, Model
+from .models import DeploymentBase, Grant, Model, TenantDeployment
 from .providers.base import Cancelled, Completion, Prompt, ProviderError, Usage
 from .providers.from_threads import FromThreads
 from .providers.openai_compatible import OpenAICompatible
@@ -92,7 +92,8 @@ class ChatWriter:
 
 
 def _asked_from_threads(deployment: DeploymentBase) -> OpenAICompatible | FromThreads:
-    if deployment.provider == DeploymentBase.Provider.OPENAI_COMPATIBLE:
+    plain = deployment.provider == DeploymentBase.Provider.OPENAI_COMPATIBLE
+    if plain and not isinstance(deployment, TenantDeployment):  # whose address must be checked
         return OpenAICompatible(
             base_url=deployment.base_url, model=deployment.upstream_model, api_key=deployment.api_key
         )

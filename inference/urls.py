@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import api
+from . import api, grants_api, own_deployments_api, variants_api
 from . import stored_completions_api as completions
 from .batches import api as batches_api
 from .feedback import api as feedback
@@ -15,6 +15,12 @@ from .safety import api as safety
 urlpatterns = [
     path("models", api.ModelListView.as_view()),
     path("models/<path:model_id>", api.ModelView.as_view()),
+    path("grants", grants_api.GrantsView.as_view()),
+    path("grants/<str:grant_id>", grants_api.GrantView.as_view()),
+    path("variants", variants_api.VariantsView.as_view()),
+    path("variants/<str:variant_id>", variants_api.VariantView.as_view()),
+    path("deployments", own_deployments_api.DeploymentsView.as_view()),
+    path("deployments/<str:deployment_id>", own_deployments_api.DeploymentView.as_view()),
     path("response_cache", response_cache_api.ResponseCacheView.as_view()),
     path("response_cache/policies/<path:model_id>", response_cache_api.CachePolicyView.as_view()),
     path("responses/input_tokens", responses_api.InputTokensView.as_view()),

@@ -11,6 +11,8 @@ KEY_SCOPES = frozenset(
         "files.write",
         "vector_stores.read",  # search included
         "vector_stores.write",
+        "models.read",  # the tenant's own aliases, variants and deployments; `GET /v1/models` needs "inference"
+        "models.write",
         "prompts.read",  # rendering included; calls that use a prompt need "inference" only
         "prompts.write",
         "feedback.read",  # exports for evaluation and fine-tuning included

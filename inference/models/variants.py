@@ -33,6 +33,12 @@ class Variant(TenantModel):
         default="",
         help_text="What the base's deployments know it as: a LoRA's name, or the ARN of a custom model of Bedrock.",
     )
+    by_tenant = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Named by the tenant itself: then the tenant's own accounts serve it, and nobody else's.",
+    )
     state = models.CharField(max_length=16, choices=State, default=State.TRAINING, db_default=State.TRAINING)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

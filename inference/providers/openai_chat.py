@@ -13,20 +13,21 @@ from .openai_wire import completion_of, garbage, json_object, request_body, take
 class OpenAIChat:
     """One deployment behind `base_url`."""
 
-    def __init__(self, *, base_url: str, model: str, api_key: str) -> None:
+    def __init__(self, *, base_url: str, model: str, api_key: str, public: bool = False) -> None:
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._model = model
         self._headers = headers_with(api_key)
+        self._public = public
 
     async def complete(self, prompt: Prompt) -> Completion:
         """One POST, one JSON answer."""
-        async with posted(self._url, self._headers, request_body(prompt, self._model)) as answer:
+        async with posted(self._url, self._headers, request_body(prompt, self._model), public=self._public) as answer:
             return completion_of(await whole(answer))
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """One POST, server-sent events; what arrives together is yielded together."""
         body = request_body(prompt, self._model) | {"stream": True, "stream_options": {"include_usage": True}}
-        async with posted(self._url, self._headers, body) as answer:
+        async with posted(self._url, self._headers, body, public=self._public) as answer:
             require_events(answer)
             events = _Events()
             async for data in answer.content.iter_any():

@@ -14,27 +14,34 @@ import aiohttp
 import orjson
 from django.conf import settings
 
+from . import public_only
 from .base import ProviderError
 from .openai_wire import MAX_ANSWER_BYTES, garbage, status_error
 
 _LAST_CHUNK_SECONDS = 0.2
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+#: By what they may connect to: anything, or public addresses only (`public_only`) with TLS and without.
+_Sessions = dict[str, aiohttp.ClientSession]
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
 
 
-def session() -> aiohttp.ClientSession:
-    """The running loop's session: its connections are kept for the next call."""
-    loop = asyncio.get_running_loop()
-    found = _sessions.get(loop)
+def session(kind: str = "any") -> aiohttp.ClientSession:
+    """One of the running loop's sessions: their connections are kept for the next call."""
+    sessions = _sessions.setdefault(asyncio.get_running_loop(), {})
+    found = sessions.get(kind)
     if found is None or found.closed:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60)
-        found = _sessions[loop] = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+        found = sessions[kind] = aiohttp.ClientSession(connector=_connector(kind), auto_decompress=True)
     return found
+
+
+def _connector(kind: str) -> aiohttp.TCPConnector:
+    if kind == "any":
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60)
+    return public_only.connector(plain=kind == "public http")
 
 
 async def close_session() -> None:
     """Hang up on all servers."""
-    found = _sessions.pop(asyncio.get_running_loop(), None)
-    if found is not None:
+    for found in _sessions.pop(asyncio.get_running_loop(), {}).values():
         await found.close()
 
 
@@ -45,17 +52,23 @@ def headers_with(api_key: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def posted(url: str, headers: dict[str, str], body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The server's answer to `body`, of status 200.
+async def posted(
+    url: str, headers: dict[str, str], body: dict[str, Any], *, public: bool = False
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The server's answer to `body`, of status 200. `public`: it must stand at a public address.
 
     Raises:
         ProviderError: it refused, or failed, also while the answer is read inside.
     """
+    kind = "any"
+    if public:
+        public_only.check_before_call(url)
+        kind = f"public {url.partition(':')[0].lower()}"
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=settings.UPSTREAM_CONNECT_SECONDS, sock_read=settings.UPSTREAM_READ_SECONDS
     )
     try:
-        async with session().post(
+        async with session(kind).post(
             url, data=orjson.dumps(body), headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
             if answer.status != 200:

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from ..catalogue import NoDeployment, deployments_of, remembered_deployments
+from ..catalogue import NoDeployment, all_deployments_of, remembered_deployments
 from ..generations import Call
 from ..models import DeploymentBase, Model, TenantDeployment
 from ..providers.base import Prompt, ProviderError, Usage
@@ -189,7 +189,7 @@ class Route:
         """Those that the call's price was made for: the tenant's own, or the platform's."""
         rows = remembered_deployments(self._tenant_id, model.served_by)
         if rows is None:
-            rows = await in_thread(deployments_of, model.served_by)
+            rows = await in_thread(all_deployments_of, model.served_by)
         return [row for row in rows if isinstance(row, TenantDeployment) == model.own]
 
     async def _from(self, rows: list[DeploymentBase], model: ChainModel, counted: bool) -> Attempt | None:

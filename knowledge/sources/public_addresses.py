@@ -76,13 +76,22 @@ def resolve(host: str, port: int) -> list[Address]:
         NotPublic: one of them is neither public nor allowed: a name with two faces is not trusted with either.
         Unresolvable: there is none.
     """
+    addresses = resolve_all(host, port)
+    if not all(is_public(address) or is_allowed(address) for address in addresses):
+        raise NotPublic(host)
+    return addresses
+
+
+def resolve_all(host: str, port: int) -> list[Address]:
+    """Every address of `host`, unchecked.
+
+    Raises:
+        Unresolvable: there is none.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except socket.gaierror as error:
         raise Unresolvable(permanent=error.errno in (socket.EAI_NONAME, socket.EAI_FAIL)) from error
     except UnicodeError as error:  # a label of more than 63 bytes
         raise Unresolvable(permanent=True) from error
-    addresses = list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
-    if not all(is_public(address) or is_allowed(address) for address in addresses):
-        raise NotPublic(host)
-    return addresses
+    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))

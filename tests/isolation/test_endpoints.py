@@ -69,6 +69,10 @@ BUCKET = {"type": "s3", "bucket": "acmemark", "region": "us-east-1", "access_key
 RESPONSE, CONVERSATION = "v1/responses/<str:response_id>", "v1/conversations/<str:conversation_id>"
 SAID = {"role": "user", "content": "acmemark"}
 CALLS = {"input_file_id": "{calls}", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+ACCOUNT = {
+    "name": "acmemark", "model": "local-extractive", "provider": "openai", "base_url": "https://llm.example.com/v1",
+    "api_key": "sk-acmemark",
+}  # fmt: skip
 MESSAGES = [{"role": "user", "content": "What is kept?"}]
 
 DOORS = [
@@ -173,6 +177,21 @@ DOORS = [
     Door("POST", "v1/batches", "inference", CALLS),
     Door("GET", "v1/batches/<str:job_id>", "inference"),
     Door("POST", "v1/batches/<str:job_id>/cancel", "inference"),
+    Door("GET", "v1/grants", "models.read"),
+    Door("POST", "v1/grants", "models.write", {"alias": "a", "target": "ft:local-extractive:{variant}"}),
+    Door("GET", "v1/grants/<str:grant_id>", "models.read"),
+    Door("POST", "v1/grants/<str:grant_id>", "models.write", {"fallbacks": False}),
+    Door("DELETE", "v1/grants/<str:grant_id>", "models.write"),
+    Door("GET", "v1/variants", "models.read"),
+    Door("POST", "v1/variants", "models.write", {"name": "v", "base": "local-extractive"}),
+    Door("GET", "v1/variants/<str:variant_id>", "models.read"),
+    Door("POST", "v1/variants/<str:variant_id>", "models.write", {"state": "retired"}),
+    Door("DELETE", "v1/variants/<str:variant_id>", "models.write"),
+    Door("GET", "v1/deployments", "models.read"),
+    Door("POST", "v1/deployments", "models.write", ACCOUNT),
+    Door("GET", "v1/deployments/<str:deployment_id>", "models.read"),
+    Door("POST", "v1/deployments/<str:deployment_id>", "models.write", {"weight": 2}),
+    Door("DELETE", "v1/deployments/<str:deployment_id>", "models.write"),
     Door("GET", "v1/models", "inference"),
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
@@ -314,6 +333,11 @@ def theirs(acme: Member) -> dict[str, str]:
     version = {"messages": [{"role": "user", "content": "acmemark"}], "labels": ["acmemark"]}
     prompt = acme.client.post("/v1/prompts", {"name": "acmemark", "version": version}, format="json").json()["id"]
     screen_something(acme)
+    deployment = acme.client.post("/v1/deployments", ACCOUNT, format="json").json()["id"]
+    made = {"name": "acmemark", "base": "local-extractive"}
+    variant = acme.client.post("/v1/variants", made, format="json").json()["id"]
+    alias = {"alias": "acmemark-2", "target": "local-extractive"}
+    grant_id = acme.client.post("/v1/grants", alias, format="json").json()["id"]
     tenant = public_id("tenant_", acme.tenant.id)
     key_id = public_id("key_", key.id)
     return {
@@ -321,6 +345,7 @@ def theirs(acme: Member) -> dict[str, str]:
         "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
         "completion": completion, "feedback": feedback, "calls": calls, "job": job,
         "prompt": prompt, "version": "acmemark", "label": "acmemark",
+        "deployment": deployment, "variant": variant, "grant": grant_id,
     }  # fmt: skip
 
 
@@ -331,6 +356,8 @@ NOBODYS = {
     "item": f"msg_{MISSING}", "completion": f"chatcmpl-{MISSING}", "feedback": f"fb_{MISSING}",
     "prompt": f"pmpt_{MISSING}", "version": "nobodys", "label": "nobodys", "calls": f"file-{MISSING}",
     "job": f"batch_{MISSING}",
+    "deployment": f"deployment_{MISSING}", "variant": f"variant_{MISSING}",
+    "grant": f"grant_{MISSING}",
 }  # fmt: skip
 
 
@@ -472,7 +499,9 @@ async def post(door: Door, key: str, body: bytes) -> tuple[int, dict[str, Any]]:
         await gateway(scope, receive, send)
     finally:
         await gateway.stop()
-    return sent[0]["status"], json.loads(sent[1]["body"])["error"]
+    error = json.loads(sent[1]["body"])["error"]
+    assert dict(sent[0]["headers"])[b"x-request-id"].decode() == error.pop("request_id")
+    return sent[0]["status"], error
 
 
 @on_committed_rows

@@ -12,10 +12,11 @@ from .request import responses_body
 class OpenAIResponses:
     """One deployment behind `base_url`."""
 
-    def __init__(self, *, base_url: str, model: str, api_key: str) -> None:
+    def __init__(self, *, base_url: str, model: str, api_key: str, public: bool = False) -> None:
         self._url = base_url.rstrip("/") + "/responses"
         self._model = model
         self._headers = headers_with(api_key)
+        self._public = public
 
     async def complete(self, prompt: Prompt) -> Completion:
         """One POST, one JSON answer.
@@ -23,13 +24,13 @@ class OpenAIResponses:
         Raises:
             ProviderError: it failed, or cannot do what the prompt asks.
         """
-        async with posted(self._url, self._headers, responses_body(prompt, self._model)) as answer:
+        async with posted(self._url, self._headers, responses_body(prompt, self._model), public=self._public) as answer:
             return completion(json_object(await whole(answer)))
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """One POST, server-sent events; what arrives together is yielded together. Raises like `complete`."""
         body = responses_body(prompt, self._model) | {"stream": True}
-        async with posted(self._url, self._headers, body) as answer:
+        async with posted(self._url, self._headers, body, public=self._public) as answer:
             require_events(answer)
             data, events = EventData(), ResponseEvents()
             async for part in answer.content.iter_any():
