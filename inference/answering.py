@@ -1,7 +1,7 @@
 """One generation, from claim to ledger.
 
-    load → screen → retrieve passages → screen → build prompt → call provider (retry, fall back) → screen → stream tokens
-    → settle
+    load → screen → look into the cache → retrieve passages → screen → build prompt → call provider (retry, fall back)
+    → screen → stream tokens → settle
 
 Each call is a task on the worker's event loop; what blocks (search, local models) runs in threads. No transaction is
 open while a provider is called. Whatever happens, the call is settled once: what was produced is
@@ -9,9 +9,12 @@ metered, the rest of the hold released, and the client gets an answer or an erro
 """
 
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 import orjson
 import structlog
@@ -29,17 +32,20 @@ from .catalogue import UnknownModel
 from .embedding import embeddings_json
 from .engine.desk import Desk
 from .engine.live_calls import LiveCall
-from .forms import Answer, form_of
+from .forms import Answer, Form, form_of
 from .generations import Call, Outcome, Settlement, WorkerLost
 from .grounded_output import GroundedOutput
-from .metering import CallMeter, estimate
+from .metering import CallMeter, estimate_of
 from .outbound import Allowed
-from .providers.base import Cancelled, Prompt, ProviderError, TextProvider
+from .providers.base import Cancelled, Completion, Prompt, ProviderError, TextProvider, Usage
 from .relay import Outbox
 from .requests import ChatRequest, EmbeddingsRequest, FileSearch
+from .response_cache import CACHE_HEADER, place_of
+from .response_cache.replay import as_stream
 from .routing.attempts import Attempt, Route
 from .routing.board import board
 from .safety.guarding import Guard
+from .structured_output.enforcing import enforced
 from .threads import in_thread
 
 log = structlog.get_logger("atrium.generation")
@@ -66,13 +72,14 @@ class DeadlinePassed(AtriumError):
 
 @dataclass
 class Ending:
-    """How a call ended, and the last message to its client (see `relay`)."""
+    """How a call ended, and the last message to its client (see `relay`); `keep` puts its answer into the cache."""
 
     outcome: Outcome
     kind: str
     data: bytes
     status: int = 200
     headers: dict[str, str] | None = None
+    keep: Callable[[], Awaitable[None]] | None = None
 
     @classmethod
     def failed(cls, error: AtriumError) -> "Ending":
@@ -100,14 +107,16 @@ async def execute(call: Call, live: LiveCall, desk: Desk) -> None:
     if cost is None:
         log.warning("lease was lost; nothing written", generation_id=str(call.id))
         return
+    if ending.keep is not None:
+        await ending.keep()
     _tell(call, ending, meter, outbox)
     _note(call, ending, meter, cost, seconds=time.perf_counter() - started)
 
 
 def _note(call: Call, ending: Ending, meter: CallMeter, cost: Decimal, *, seconds: float) -> None:
-    """Into the log, and the alert of a platform that pays for what an upstream used above the hold."""
+    """Into the log. Of usage above the hold the alert is raised elsewhere, once an hour (`billing.variance`)."""
     if meter.full_cost() > call.hold:
-        log.error("usage above the hold", generation_id=str(call.id), model=call.model, hold=str(call.hold))
+        log.warning("usage above the hold", generation_id=str(call.id), model=call.model, hold=str(call.hold))
     error = ending.outcome.error
     _calls.write(
         "generation",
@@ -130,6 +139,8 @@ async def _ending(
             return await live.run(_answer_embeddings(call, meter))
         return await live.run(_answer_chat(call, outbox, meter, attempts, guard))
     except Cancelled:
+        if live.reason == "cancelled":
+            await in_thread(meter.left)
         return _broken_off(live.reason)
     except ProviderError as error:
         return Ending.failed(UpstreamFailed(error))
@@ -161,6 +172,11 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
 async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard) -> Ending:
     form = await form_of(call)
     request = await guard.messages(form.chat)
+    place = await place_of(
+        call, request, targets=[model.as_json() for model in call.chain], versions=_versions(call, guard)
+    )
+    if place is not None and place.found is not None:
+        return _from_cache(form, place.found, meter)
     file_search = request.file_search() if request.tools else None
     passages = (
         await in_thread(_retrieve, call, file_search, prompting.question_of(request), meter) if file_search else None
@@ -171,21 +187,46 @@ async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: l
     transcript = form.transcript(shown, searched=file_search is not None, outgoing=outgoing)
     outbox.failing = transcript.failing
     try:
-        await _call_provider(call, prompt, transcript, outbox if request.stream else None, attempts, guard)
+        await _call_provider(call, prompt, transcript, outbox if request.stream else None, attempts, guard, meter)
     finally:
         # Also when it broke off in the middle: what was produced is metered.
         if transcript.started or guard.withheld:
             counted = transcript.usage or guard.usage
-            said = transcript.text() + guard.withheld
-            usage = counted or estimate(prompt=str(prompt.body["messages"]), output=said)
+            usage = counted or estimate_of(prompt, output=transcript.text() + guard.withheld)
             answered = attempts[-1]
-            meter.completion(usage, model=answered.model.name, attempt=answered.number)
+            meter.of(answered.model.name, answered.number).completion(usage, estimated=counted is None)
             answered.used(usage)
     # What was held back to the end belongs to the answer that is kept.
     closing = transcript.closing(usage) if request.stream else b""
     body = transcript.completion(usage)
+    ending = _completed(request, body, closing)
+    ending.keep = partial(place.keep, body["choices"], usage) if place else None
+    return ending
+
+
+def _completed(request: ChatRequest, body: dict[str, Any], closing: bytes) -> Ending:
     outcome = Outcome("completed", answer=body)
     return Ending(outcome, "end", closing) if request.stream else Ending(outcome, "answer", orjson.dumps(body))
+
+
+def _versions(call: Call, guard: Guard) -> dict[str, Any]:
+    """What a kept answer depends on beside the request: how it was screened, and the prompt that it came from."""
+    return {"safety": guard.settings, "prompt": call.admitted.prompt_version}
+
+
+def _from_cache(form: Form, kept: Completion, meter: CallMeter) -> Ending:
+    """A kept answer, written as any other. It passed the screens when it was made, under the same policy."""
+    meter.cache_hit()
+    usage = kept.usage or Usage(0, 0)
+    transcript = form.transcript([], searched=False, outgoing=None)
+    events = b""
+    if form.chat.stream:
+        events = b"".join([transcript.take(chunk) for chunk in as_stream(kept)]) + transcript.closing(usage)
+    else:
+        transcript.take_whole(kept)
+    ending = _completed(form.chat, transcript.completion(usage), events)
+    ending.headers = {CACHE_HEADER: "hit"}
+    return ending
 
 
 def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
@@ -196,14 +237,22 @@ def _outgoing(request: ChatRequest, shown: list[Passage]) -> GroundedOutput:
 
 
 async def _call_provider(
-    call: Call, prompt: Prompt, transcript: Answer, outbox: Outbox | None, attempts: list[Attempt], guard: Guard
+    call: Call,
+    prompt: Prompt,
+    transcript: Answer,
+    outbox: Outbox | None,
+    attempts: list[Attempt],
+    guard: Guard,
+    meter: CallMeter,
 ) -> None:
     """Ask deployment after deployment, then the models that may stand in, while that is safe; see `routing.attempts`."""
     route = Route(call=call, stream=outbox is not None, board=board(), made=attempts)
     async for attempt in route.attempts():
         async with attempt:
+            asked, metered = attempt.prompt(prompt), meter.of(attempt.model.name, attempt.number)
             provider = routing.provider_of(attempt.deployment, model=attempt.upstream_model)
-            await _ask(provider, attempt.prompt(prompt), transcript, outbox, attempt, guard)
+            with metered.asking(asked):
+                await _ask(enforced(provider, asked, metered.completion), asked, transcript, outbox, attempt, guard)
 
 
 async def _ask(

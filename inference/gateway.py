@@ -177,7 +177,8 @@ class Gateway:
         else:
             offer = endpoint.offer(body, terms, asker)
         if offer.cache is not None:
-            asked = offer.cache.asked(headers.get("cache-control", ""))
+            # Chat completions alone are kept.
+            asked = offer.cache.asked(headers.get("cache-control", "")) if endpoint.kind == "chat" else None
             offer = replace(offer, cache=asked and asked.within(caller.retention_days))
             if offer.cache is not None:
                 answer.headers[CACHE_HEADER] = "miss"  # unless the worker says otherwise

@@ -1,7 +1,11 @@
 """What a call used: the provider's count where it gave one, our own where it did not."""
 
+import asyncio
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
+from typing import Any
 
 from billing.models import Meter
 from billing.pricing import PRICED_AS
@@ -9,7 +13,7 @@ from billing.reservations import UsageLine
 from knowledge.chunking import offline_tokenizer
 
 from .generations import Call
-from .providers.base import Usage
+from .providers.base import Prompt, Usage
 
 #: Meters that count something else than tokens.
 _NO_TOKENS = frozenset({str(Meter.CACHE_HITS), str(Meter.MODERATION_CALLS)})
@@ -23,6 +27,21 @@ def count_tokens(text: str) -> int:
 def estimate(*, prompt: str, output: str) -> Usage:
     """The usage of a call whose provider did not say."""
     return Usage(count_tokens(prompt), count_tokens(output))
+
+
+def estimate_of(prompt: Prompt, *, output: str) -> Usage:
+    """The usage of a call whose provider did not say; the prompt's part is never above what is held for it: a token has
+    a byte at least, and each message more than four bytes of frame. Images are not counted.
+    """
+    messages = prompt.body["messages"]
+    return Usage(sum(4 + count_tokens(_text(message)) for message in messages), count_tokens(output))
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    text = content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in parts)
+    return text + "".join(str(call.get("function") or "") for call in message.get("tool_calls") or ())
 
 
 def split(usage: Usage) -> list[tuple[str, int]]:
@@ -52,23 +71,37 @@ class CallMeter:
         self._prices = {
             (price["model"], price["meter"]): Decimal(price["amount"]) / price["per"] for price in call.prices
         }
-        self._next = call.attempt
+        self._attempts: set[int] = set()
+        self._asked: tuple[Prompt, AttemptMeter] | None = None
         self.lines: list[UsageLine] = []
+
+    def of(self, model: str, attempt: int) -> "AttemptMeter":
+        """The meter of one attempt (`routing.attempts`), which `model` answers."""
+        return AttemptMeter(self, model, attempt)
 
     def completion(
         self, usage: Usage, *, model: str | None = None, attempt: int | None = None, estimated: bool = False
     ) -> None:
         """One text model's input and output tokens. `estimated`: by our own count, the provider gave none.
 
-        `attempt` is the number of the attempt that made them (`routing.attempts`), by default the next.
+        `attempt` is the number of the attempt that made them. Without one, and for a second answer of one attempt, it is
+        the first after it that made none.
         """
         used = [(meter, quantity) for meter, quantity in split(usage) if quantity]
         if not used:
             return
-        number = self._next if attempt is None else attempt
-        self._next = max(self._next, number + 1)
+        first = self._call.attempt if attempt is None else attempt
+        number = next(n for n in itertools.count(first) if n not in self._attempts)
+        self._attempts.add(number)
         for meter, quantity in used:
             self._add(model or self._call.model, meter, quantity, number, estimated)
+
+    def left(self) -> None:
+        """The client left while a provider was asked. One that has said nothing yet may bill its input all the same, so
+        that is charged, by our own count."""
+        if self._asked is not None and not self._attempts:
+            prompt, attempt = self._asked
+            attempt.completion(estimate_of(prompt, output=""), estimated=True)
 
     def embedding(self, model: str, tokens: int) -> None:
         """The tokens that were embedded."""
@@ -104,3 +137,29 @@ class CallMeter:
     def tokens(self) -> int:
         """All tokens of the call, for the tokens-per-minute limits."""
         return sum(line.quantity for line in self.lines if line.meter not in _NO_TOKENS)
+
+
+class AttemptMeter:
+    """Meters one attempt of a call."""
+
+    def __init__(self, meter: CallMeter, model: str, attempt: int) -> None:
+        self._meter = meter
+        self._model = model
+        self._attempt = attempt
+
+    def completion(self, usage: Usage, *, estimated: bool = False) -> None:
+        """An answer's input and output tokens, as `CallMeter.completion`."""
+        self._meter.completion(usage, model=self._model, attempt=self._attempt, estimated=estimated)
+
+    @contextmanager
+    def asking(self, prompt: Prompt) -> Iterator[None]:
+        """The provider is asked: should the call be broken off meanwhile, `CallMeter.left` knows it."""
+        self._meter._asked = prompt, self
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._meter._asked = None
+            raise
+        self._meter._asked = None

@@ -41,13 +41,15 @@ class Place:
 
 
 async def place_of(call: "Call", request: ChatRequest, *, targets: Any, versions: Mapping[str, Any]) -> Place | None:
-    """The place of a call; None where it has none: nothing is asked of the database then.
+    """The place of a chat completion; None where it has none: nothing is asked of the database then.
 
     Look before documents are searched for: the key has the revisions that the search then finds, or older ones.
 
     Args:
         targets, versions: as `cache_key` has them.
     """
+    if call.kind != "chat":
+        return None
     wish = call.admitted.cache and call.admitted.cache.within(call.admitted.retention_days)
     return await in_thread(_place, call, request, wish, targets, versions) if wish else None
 

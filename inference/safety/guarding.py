@@ -6,7 +6,7 @@ ones in a thread, so that other calls go on meanwhile.
 
 import itertools
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from ..grounded_output import GroundedOutput
@@ -104,6 +104,11 @@ class Guard:
         )
         # The last word is the screens': taking a tag out may join what stood apart.
         return self._output if grounded is None else Chained(grounded, self._output)
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """What it screens by, once it has looked at the messages: an answer that is kept was screened so."""
+        return None if self._policy is None else self._policy.settings.model_dump(mode="json")
 
     @property
     def ended(self) -> bool:

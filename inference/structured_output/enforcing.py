@@ -1,16 +1,21 @@
 """A provider whose whole answers match a schema, or fail: what does not match is asked for once more."""
 
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Protocol
 
-from ..metering import estimate
+from ..metering import estimate_of
 from ..providers.base import Chunk, Completion, Prompt, ProviderError, TextProvider, Usage
 from ..threads import in_thread
 from .matching import Mismatch
-from .repairing import InvalidStructuredOutput, first_mismatch, repair_prompt
+from .repairing import InvalidStructuredOutput, first_mismatch, repair_prompt, strict_schema
 
-#: Takes the usage of an answer that nobody will see, and whether it is our own count.
-Meter = Callable[[Usage, bool], None]
+
+class Meter(Protocol):
+    """Takes the usage of an answer that nobody will see."""
+
+    def __call__(self, usage: Usage, *, estimated: bool = False) -> None:
+        """`estimated`: by our own count."""
 
 
 class Enforced:
@@ -42,9 +47,20 @@ class Enforced:
         return completion
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
-        """As the provider makes it: nothing can be taken back, so the reader checks it at the end."""
-        async for chunk in self._provider.stream(prompt):
-            yield chunk
+        """The answer as it is made. Nothing of it can be taken back, so it is looked at when all of it has gone.
+
+        Raises:
+            InvalidStructuredOutput: it does not match, after the last chunk.
+        """
+        said: dict[int, dict[str, Any]] = {}
+        async with aclosing(self._provider.stream(prompt)) as chunks:
+            async for chunk in chunks:
+                for choice in (choice for choices in chunk.choices for choice in choices):
+                    _gather(said, choice)
+                yield chunk
+        found = await in_thread(first_mismatch, self._schema, [said[index] for index in sorted(said)])
+        if found is not None:
+            raise InvalidStructuredOutput(found[1], repaired=False)
 
     async def _repaired(self, prompt: Prompt, completion: Completion, position: int, fault: Mismatch) -> Completion:
         """The answer with one of its choices made again."""
@@ -66,9 +82,24 @@ class Enforced:
 
     def _count(self, prompt: Prompt, completion: Completion) -> None:
         known = completion.usage
-        counted = known or estimate(prompt=str(prompt.body["messages"]), output=_text(completion))
-        self._meter(counted, known is None)
+        counted = known or estimate_of(prompt, output=_text(completion))
+        self._meter(counted, estimated=known is None)
 
 
 def _text(completion: Completion) -> str:
     return "\n".join(str((choice.get("message") or {}).get("content") or "") for choice in completion.choices)
+
+
+def enforced(provider: TextProvider, prompt: Prompt, meter: Meter) -> TextProvider:
+    """The provider for a prompt: with an enforcer in front where its answers must match a schema."""
+    schema = strict_schema(prompt.body.get("response_format"))
+    return provider if schema is None else Enforced(provider, schema, meter)
+
+
+def _gather(said: dict[int, dict[str, Any]], choice: dict[str, Any]) -> None:
+    """Add a part of a stream to what its choice said before."""
+    known = said.setdefault(int(choice.get("index") or 0), {"message": {"content": ""}, "finish_reason": None})
+    message, delta = known["message"], choice.get("delta") or {}
+    message["content"] += str(delta.get("content") or "")
+    message |= {name: delta[name] for name in ("refusal", "tool_calls") if delta.get(name)}
+    known["finish_reason"] = choice.get("finish_reason") or known["finish_reason"]

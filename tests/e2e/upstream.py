@@ -58,6 +58,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/moderations"):
             return self._moderations(body)
         said = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
+        if isinstance(said, str) and "does not match the JSON Schema" in said:
+            said = next(m["content"] for m in body["messages"] if m["role"] == "user") + " "
+            said = said.replace(" ", "-again ", 1)
         behaviour = said.split()[0] if isinstance(said, str) and said.startswith("fault:") else "ok"
         number = self.server.count(behaviour)
         handler = getattr(self, "_" + behaviour.removeprefix("fault:").replace("-", "_"))
@@ -176,6 +179,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _no_usage(self, body: dict[str, Any], number: int) -> None:
         self._json(200, {**self._completion(body, "one two three four"), "usage": None})
+
+    def _thinks(self, body: dict[str, Any], number: int) -> None:
+        """Found most of the prompt in its cache, and thought before it wrote."""
+        usage = {
+            "prompt_tokens": 7,
+            "completion_tokens": 10,
+            "total_tokens": 17,
+            "prompt_tokens_details": {"cached_tokens": 5},
+            "completion_tokens_details": {"reasoning_tokens": 8},
+        }
+        self._json(200, {**self._completion(body, "Well."), "usage": usage})
+
+    def _structured(self, body: dict[str, Any], number: int) -> None:
+        self._json(200, self._completion(body, '{"n": "x"}'))
+
+    def _structured_again(self, body: dict[str, Any], number: int) -> None:
+        self._json(200, self._completion(body, '{"n": 1}'))
+
+    def _never_structured(self, body: dict[str, Any], number: int) -> None:
+        if body.get("stream"):
+            self._stream(body, ["no ", "JSON"])
+        else:
+            self._json(200, self._completion(body, "no JSON"))
+
+    _never_structured_again = _never_structured
 
     def _overruns(self, body: dict[str, Any], number: int) -> None:
         """Reports far more than it was allowed to produce."""

@@ -1,5 +1,6 @@
 """What a call used: lines by model and meter, nothing for nothing, our own count where the provider gave none."""
 
+import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -7,8 +8,10 @@ import pytest
 
 from billing.reservations import UsageLine
 from inference.generations import Admitted, Call
-from inference.metering import CallMeter, count_tokens, estimate
-from inference.providers.base import Usage
+from inference.metering import CallMeter, count_tokens, estimate, estimate_of
+from inference.prompting import message_bytes
+from inference.providers.base import Prompt, ProviderError, Usage
+from inference.requests import ChatRequest
 from tenants.ids import uuid7
 
 
@@ -82,6 +85,17 @@ def test_each_call_of_a_text_model_is_an_attempt_of_its_own(meter: CallMeter) ->
     assert meter.tokens == 4 + 9 + 8 + 5
 
 
+def test_a_second_answer_of_an_attempt_is_the_next_one_that_is_free(meter: CallMeter) -> None:
+    third = meter.of("m", 3)
+    third.completion(Usage(1, 0))
+    third.completion(Usage(2, 0))
+    meter.of("dear", 5).completion(Usage(3, 0))
+    meter.completion(Usage(4, 0))
+    assert [(line.model, line.quantity, line.attempt) for line in meter.lines] == [
+        ("m", 1, 3), ("m", 2, 4), ("dear", 3, 5), ("m", 4, 2),
+    ]  # fmt: skip
+
+
 def test_a_cache_hit_is_no_token(meter: CallMeter) -> None:
     meter.cache_hit()
     assert meter.lines == [UsageLine("m", "cache_hits", 1, 2)]
@@ -100,3 +114,38 @@ def test_tokens_are_word_pieces_without_frame_or_truncation() -> None:
 
 def test_a_silent_provider_is_estimated() -> None:
     assert estimate(prompt="one two three", output="four five") == Usage(3, 2)
+
+
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "one two"}, {"type": "image_url", "image_url": {"url": "x"}}],
+    },
+    {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]},
+    {"role": "tool", "tool_call_id": "1", "content": ""},
+]
+
+
+def test_a_prompt_is_estimated_at_no_more_than_is_held_for_it() -> None:
+    usage = estimate_of(Prompt(body={"messages": MESSAGES}, max_output_tokens=1), output="four five")
+    # Four for each message, "Be brief ." and "one two" and the call.
+    assert usage == Usage(4 * 4 + 3 + 2 + count_tokens("{'name': 'f', 'arguments': '{}'}"), 2)
+    assert usage.input_tokens <= message_bytes(ChatRequest.model_validate({"model": "m", "messages": MESSAGES}))
+
+
+def test_a_client_that_leaves_pays_the_input_of_a_provider_that_was_asked(meter: CallMeter) -> None:
+    prompt = Prompt(body={"messages": [{"role": "user", "content": "one two three"}]}, max_output_tokens=1)
+    meter.left()
+    with pytest.raises(ProviderError), meter.of("m", 2).asking(prompt):
+        raise ProviderError("away", code="x")
+    # What failed and said nothing costs nothing.
+    meter.left()
+    assert meter.lines == []
+    with pytest.raises(asyncio.CancelledError), meter.of("dear", 4).asking(prompt):
+        raise asyncio.CancelledError
+    meter.left()
+    assert meter.lines == [UsageLine("dear", "input_tokens", 7, 4, estimated=True)]
+    # What was produced and metered is not charged again.
+    meter.left()
+    assert len(meter.lines) == 1
