@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 verify-providers verify-clients lint check-production prove bench bench-retrieval eval-retrieval lock clean
+.PHONY: demo run test verify-s3 verify-providers verify-clients lint check-production prove bench bench-retrieval eval-retrieval eval-safety lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -75,6 +75,9 @@ bench: .venv/.dev  ## Atrium beside LiteLLM's proxy, the bare embedder and bare 
 
 eval-retrieval: .venv/.dev  ## nDCG@10 and recall@10 of search, through the API; COLLECTION=folder for another one than CISI
 	@$(BIN)/python -m tests.eval $(COLLECTION)
+
+eval-safety: .venv/.dev  ## precision and recall of the safety screens on a small labelled set, and their time
+	@DJANGO_SETTINGS_MODULE=config.settings $(BIN)/python -m tests.inference.safety
 
 bench-retrieval: .venv/.dev  ## a million vectors of 1,000 tenants: recall and time beside the best SQL by hand
 	@$(BIN)/python -m tests.bench.scale

@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from django.db.models import BooleanField, ExpressionWrapper, Q
+
 from tenants.audit import Actor, record
 from tenants.errors import InvalidRequest
 from tenants.models import Tenant
@@ -40,8 +42,9 @@ def policy_in_force(alias: str) -> CompiledPolicy | None:
     tenant_id = current_tenant()
     with tenant_scope():
         newest = SafetyPolicy.objects.filter(alias__in=[GENERAL, alias]).order_by("alias", "-version")
-        rows = list(newest.distinct("alias").values_list("alias", "id", "settings__isnull"))
-        ids = {row_alias: ident for row_alias, ident, removed in rows if not removed}
+        removed = ExpressionWrapper(Q(settings__isnull=True), output_field=BooleanField())
+        rows = newest.distinct("alias").annotate(removed=removed).values_list("alias", "id", "removed")
+        ids = {row_alias: ident for row_alias, ident, gone in rows if not gone}
         ident = ids.get(alias) or ids.get(GENERAL)
         policy = _compiled(tenant_id, ident) if ident else None
     # A tenant that goes away leaves its entries; they are small, and the newest matter.
