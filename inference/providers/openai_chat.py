@@ -34,6 +34,8 @@ class OpenAIChat:
                 chunk = events.take(data)
                 if chunk.choices or chunk.usage:
                     yield chunk
+                if events.failure is not None:
+                    raise events.failure
                 if events.done:
                     await read_out(answer)
                     break
@@ -47,15 +49,20 @@ class _Events:
         self._data = EventData()
         self._began = self._finished = False
         self.done = False
+        self.failure: ProviderError | None = None
 
     def take(self, data: bytes) -> Chunk:
-        """The events that `data` completes."""
+        """The events that `data` completes, up to one that is none: what came with it was said before it."""
         chunk = Chunk()
         for payload in self._data.take(data):
             if payload == b"[DONE]":
                 self.done = True
                 break
-            self._finished |= take_event(chunk, json_object(payload))
+            try:
+                self._finished |= take_event(chunk, json_object(payload))
+            except ProviderError as error:
+                self.failure = error
+                break
         self._began |= bool(chunk.choices)
         return chunk
 

@@ -35,7 +35,10 @@ def session(kind: str = "any") -> aiohttp.ClientSession:
 
 def _connector(kind: str) -> aiohttp.TCPConnector:
     if kind == "any":
-        return aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60)
+        # aiohttp may start a connection's timer of silence again after a large answer's end (`resume_reading`): a
+        # connection is dropped before that could tell the next call, which has not even asked, of a timeout.
+        keepalive = min(30.0, settings.UPSTREAM_READ_SECONDS / 2)
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive, ttl_dns_cache=60)
     return public_only.connector(plain=kind == "public http")
 
 

@@ -70,7 +70,7 @@ class Atrium:
     def new_tenant(
         self, *, budget: str | None = None, plan: str = "scale", retention_days: int = 30, grants: tuple[str, ...] = ()
     ) -> Tenant:
-        """By the platform's API, as an operator's own system would."""
+        """By the platform's API, as an operator's own system would. It is granted `fake`, and `grants`."""
         self._count += 1
         slug = f"e2e-{os.getpid()}-{self._count}"
         wanted = {"external_id": slug, "slug": slug, "name": slug, "plan": plan, "grants": ["fake", *grants]}
@@ -97,6 +97,38 @@ class Atrium:
         url = os.environ["SUPERUSER_DATABASE_URL"]
         with psycopg.connect(url, dbname="atrium", autocommit=True) as connection:
             return connection.execute(query, parameters).fetchall()
+
+    def new_model(self, behaviour: str, *, fallback: str = "") -> str:
+        """A model whose deployment, its own, does what `behaviour` says; returns its name at the upstream as well.
+
+        A copy of `fake` by SQL, because a command takes seconds. Its breaker is nobody else's.
+        """
+        self._count += 1
+        name = f"fault:{behaviour}#{self._count}"
+        self.sql(
+            """
+            WITH model AS (
+                INSERT INTO inference_model
+                SELECT (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid(), 'name', %s::text))).*
+                FROM inference_model m WHERE name = 'fake' RETURNING id
+            ), price AS (
+                INSERT INTO billing_price
+                SELECT (jsonb_populate_record(p, jsonb_build_object('id', gen_random_uuid(), 'model', %s::text))).*
+                FROM billing_price p WHERE model = 'fake'
+            ), fallback AS (
+                INSERT INTO inference_fallback (id, model_id, fallback_id, position)
+                SELECT gen_random_uuid(), model.id, other.id, 1
+                FROM model, inference_model other WHERE other.name = %s
+            )
+            INSERT INTO inference_deployment
+            SELECT (jsonb_populate_record(d, jsonb_build_object(
+                'id', gen_random_uuid(), 'name', %s::text, 'upstream_model', %s::text, 'model_id', model.id))).*
+            FROM model, inference_deployment d JOIN inference_model m ON m.id = d.model_id
+            WHERE m.name = 'fake' RETURNING id
+            """,
+            name, name, fallback, name, name,
+        )  # fmt: skip
+        return name
 
     def ledger(self, tenant: Tenant) -> list[tuple[Any, ...]]:
         """(meter, quantity, cost) of every line."""
@@ -139,8 +171,7 @@ def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
     # Short times, so that tests of lost workers and silent upstreams need not wait long; a Redis database of its own,
     # because these tests flush it.
     environment = {
-        # One upstream that misbehaves in every way would be left alone soon; its breaker has tests of its own.
-        "BREAKER_FAILURES": "1000000",
+        "BREAKER_OPEN_SECONDS": "1",
         "REDIS_URL": f"{os.environ['REDIS_URL'].rsplit('/', 1)[0]}/1",
         "WORK_LEASE_SECONDS": "3",
         "UPSTREAM_READ_SECONDS": "4",

@@ -1,17 +1,20 @@
-"""A model server that misbehaves on demand: the last user message says how.
+"""A model server that misbehaves on demand: the last user message or the model's name says how.
 
 It speaks enough of OpenAI's HTTP API to be an upstream, counts what it served, and lets tests wait for events instead
 of sleeping. `ok` behaviour: ten words, usage 7 input and 10 output tokens.
 """
 
 import json
+import os
 import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 WORDS = [f"word{number} " for number in range(10)]
+FLOOD = 10_000_000
 USAGE = {"prompt_tokens": 7, "completion_tokens": 10, "total_tokens": 17}
 
 
@@ -24,6 +27,8 @@ class Upstream(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.calls: dict[str, int] = {}
         self.bodies: list[dict[str, Any]] = []
+        #: Models that have stopped misbehaving.
+        self.mended: set[str] = set()
         self.streaming = threading.Event()
         self.gone = threading.Event()
         self.release = threading.Event()
@@ -33,6 +38,10 @@ class Upstream(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def asked(self, model: str) -> int:
+        """How many calls of a model came."""
+        return sum(body["model"] == model for body in self.bodies)
 
     def count(self, behaviour: str) -> int:
         with self.lock:
@@ -62,7 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
             said = next(m["content"] for m in body["messages"] if m["role"] == "user") + " "
             said = said.replace(" ", "-again ", 1)
         behaviour = said.split()[0] if isinstance(said, str) and said.startswith("fault:") else "ok"
-        number = self.server.count(behaviour)
+        # A model called `fault:…#…` misbehaves whatever is said: its fallback, asked the same, does not.
+        if body["model"].startswith("fault:") and body["model"] not in self.server.mended:
+            behaviour = body["model"].partition("#")[0]
+        number = self.server.count(body["model"] if body["model"].startswith("fault:") else behaviour)
         handler = getattr(self, "_" + behaviour.removeprefix("fault:").replace("-", "_"))
         handler(body, number)
 
@@ -146,6 +158,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _overloaded(self, body: dict[str, Any], number: int) -> None:
         self._json(429, {"error": {"message": "slow down"}}, {"retry-after": "1"})
 
+    def _overloaded_silently(self, body: dict[str, Any], number: int) -> None:
+        """As before, without saying for how long."""
+        self._json(429, {"error": {"message": "slow down"}})
+
+    def _overloaded_for_long(self, body: dict[str, Any], number: int) -> None:
+        self._json(429, {"error": {"message": "slow down"}}, {"retry-after": "600"})
+
     def _flaky(self, body: dict[str, Any], number: int) -> None:
         if number % 3:
             self._json(500, {"error": {"message": "oops"}})
@@ -156,13 +175,45 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(500, {"error": {"message": "always"}})
 
     def _half_json(self, body: dict[str, Any], number: int) -> None:
-        self._raw(200, "application/json", b'{"id": "x", "choices": [{"mess')
+        half = b'{"id": "x", "choices": [{"mess'
+        if not body.get("stream"):
+            return self._raw(200, "application/json", half)
+        self._start_stream()
+        self._chunk(b"data: " + half + b"\n\n")
+        self._chunk(b"")
 
     def _html(self, body: dict[str, Any], number: int) -> None:
         self._raw(200, "text/html", b"<html>It works!</html>")
 
     def _resets(self, body: dict[str, Any], number: int) -> None:
-        self._hang_up()
+        self._reset()
+
+    def _resets_midway(self, body: dict[str, Any], number: int) -> None:
+        self._start_stream()
+        for word in WORDS[:4]:
+            self._event(body, {"content": word})
+        # A reset discards what the caller has not read yet: it must have read the words.
+        time.sleep(0.2)
+        self._reset()
+
+    def _half_json_midway(self, body: dict[str, Any], number: int) -> None:
+        self._start_stream()
+        for word in WORDS[:4]:
+            self._event(body, {"content": word})
+        time.sleep(0.2)  # what comes together with garbage before a word was read is a failure, not half an answer
+        self._chunk(b'data: {"id": "x", "choices": [{"mess\n\n')
+        self._chunk(b"")
+
+    def _floods(self, body: dict[str, Any], number: int) -> None:
+        """Ten million characters in one piece."""
+        text = "x" * FLOOD
+        if not body.get("stream"):
+            return self._json(200, self._completion(body, text))
+        self._stream(body, [text])
+
+    def _talks_on(self, body: dict[str, Any], number: int) -> None:
+        """Ten words whatever the limit; it ends and counts as if nothing were wrong."""
+        self._ok(body, number)
 
     def _breaks_off(self, body: dict[str, Any], number: int) -> None:
         self._start_stream()
@@ -243,6 +294,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang_up(self) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _reset(self) -> None:
+        """RST instead of FIN: what is under way is lost."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # socketserver would say goodbye first: it shuts the connection down before it closes it.
+        os.close(self.connection.detach())
 
     # wire -------------------------------------------------------------------------------------------------------------
 

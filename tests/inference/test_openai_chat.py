@@ -341,3 +341,25 @@ async def test_credentials_go_along_as_a_bearer(canned: CannedServer, monkeypatc
     await client_of(canned, key="sk-up").complete(prompt())
     await client_of(canned).complete(prompt())
     assert seen == ["Bearer sk-up", None]
+
+
+async def test_what_came_together_with_garbage_was_said(canned: CannedServer) -> None:
+    canned.headers = {"content-type": "text/event-stream"}
+    said = b'data: {"choices": [{"index": 0, "delta": {"content": "word0 "}}]}\n\n'
+    canned.body = said + said + b'data: {"choices": [{"ind\n\n' + said
+    chunks, told = client_of(canned).stream(prompt()), ""
+    with pytest.raises(ProviderError) as failed:
+        async for chunk in chunks:
+            told += text_of([chunk])
+    assert (told, failed.value.code) == ("word0 word0 ", "upstream_garbage")
+
+
+async def test_a_connection_is_not_used_again_after_a_pause_that_its_timer_could_outlast(
+    upstream: CountingUpstream, settings: Any
+) -> None:
+    settings.UPSTREAM_READ_SECONDS = 0.2
+    client = client_of(upstream)
+    await client.complete(prompt())
+    await asyncio.sleep(0.15)
+    await client.complete(prompt())
+    assert upstream.connections == 2
