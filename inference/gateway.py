@@ -61,6 +61,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 END_USER = END_USER_HEADER.lower()
+#: The number of the version that a call's prompt meant.
+PROMPT_HEADER = "x-atrium-prompt-version"
 _KEEPALIVE_SECONDS = 10.0
 #: What nobody waits for may wait its turn for a day.
 _BACKGROUND_LEASE = timedelta(days=1)
@@ -164,7 +166,7 @@ class Gateway:
             prompt = await self._in_thread(_expanded, caller, data["prompt"])
             data = endpoint.expand(data, prompt)
             body = orjson.dumps(data)
-            answer.headers["x-atrium-prompt-version"] = str(prompt.number)
+            answer.headers[PROMPT_HEADER] = str(prompt.number)
         terms = await self._terms(caller, _alias(data), endpoint.model_kind)
         if terms.canary is not None:
             terms = terms.chosen_for(sticks_to(data, end_user=caller.end_user, key_id=caller.key_id))
@@ -289,6 +291,8 @@ class Gateway:
                 )
             )
             answer.headers["idempotent-replayed"] = "true"
+            # The first answer's may have been another.
+            answer.headers.pop(PROMPT_HEADER, None)
             await answer.json(200, orjson.dumps(first))
 
     async def _relay(

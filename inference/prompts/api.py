@@ -1,7 +1,6 @@
 """`/v1/prompts`: prompts, their versions and labels, and a try without a call."""
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,6 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from inference.metering import count_tokens
 from inference.models import Prompt, PromptLabel, PromptLabelMove, PromptVersion
 from inference.requests import parse
 from tenants.api_view import TenantAPIView
@@ -24,98 +22,26 @@ from tenants.scope import tenant_scope
 
 from . import library
 from .definition import Definition
-from .library import PREFIX, VERSION_PREFIX, PromptNotFound
-from .references import Expanded, Reference, expand
+from .library import MOVE_PREFIX, PREFIX, VERSION_PREFIX, PromptNotFound
+from .references import Reference, expand
+from .shapes import (
+    DeletedPrompt,
+    NewPrompt,
+    PromptLabelMoveObject,
+    PromptLabelObject,
+    PromptLabels,
+    PromptObject,
+    PromptVersionObject,
+    VersionFields,
+    label_json,
+    move_json,
+    prompt_json,
+    rendered_json,
+    version_json,
+)
 
 READ, WRITE = "prompts.read", "prompts.write"
 _PAGING = [OpenApiParameter(name) for name in ("after", "before", "limit", "order")]
-_FRAME_TOKENS = 4
-
-
-class Author(serializers.Serializer):
-    """Who did it: `api_key`, `user`, `staff`, `command`."""
-
-    type = serializers.CharField()
-    id = serializers.CharField()
-
-
-class PromptObject(serializers.Serializer):
-    """A prompt."""
-
-    id = serializers.CharField()
-    object = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField()
-    newest_version = serializers.IntegerField(help_text="0 where it has none yet.")
-    labels = serializers.DictField(child=serializers.IntegerField(), help_text="Label → number of the version.")
-    created_at = serializers.IntegerField()
-    updated_at = serializers.IntegerField()
-
-
-class PromptVersionObject(serializers.Serializer):
-    """What a prompt says from a version on; it never changes."""
-
-    id = serializers.CharField()
-    object = serializers.CharField()
-    prompt_id = serializers.CharField()
-    version = serializers.IntegerField()
-    messages = serializers.ListField(child=serializers.DictField())
-    variables = serializers.DictField()
-    defaults = serializers.DictField()
-    note = serializers.CharField()
-    created_by = Author()
-    created_at = serializers.IntegerField()
-
-
-class PromptLabelObject(serializers.Serializer):
-    """Where a label points."""
-
-    object = serializers.CharField()
-    name = serializers.CharField()
-    version = serializers.IntegerField()
-    moved_at = serializers.IntegerField()
-
-
-class PromptLabelMoveObject(serializers.Serializer):
-    """A label that was set (`from_version` null), moved, or taken away (`to_version` null)."""
-
-    id = serializers.CharField()
-    object = serializers.CharField()
-    label = serializers.CharField()  # type: ignore[assignment]  # "label" is a member of the answer
-    from_version = serializers.IntegerField(allow_null=True)
-    to_version = serializers.IntegerField(allow_null=True)
-    moved_by = Author()
-    moved_at = serializers.IntegerField()
-
-
-class PromptLabels(serializers.Serializer):
-    """All labels of a prompt; this list is not paged."""
-
-    object = serializers.CharField()
-    data = PromptLabelObject(many=True)  # type: ignore[assignment]  # "data" is a member of the answer
-
-
-class DeletedPrompt(serializers.Serializer):
-    """What deleting answers."""
-
-    id = serializers.CharField()
-    object = serializers.CharField()
-    deleted = serializers.BooleanField()
-
-
-class VersionFields(Definition):
-    """A new version: messages with `{{placeholders}}`, their variables, defaults of the call, and labels to move to it."""
-
-    note: str = ""
-    labels: list[str] = []
-
-
-class NewPrompt(serializers.Serializer):
-    """A prompt, and its first version where `version` says what it is (as in `POST /v1/prompts/{id}/versions`)."""
-
-    name = serializers.CharField(max_length=200)
-    description = serializers.CharField(max_length=2000, required=False, allow_blank=True)
-    version = serializers.DictField(required=False)
 
 
 class PromptsView(TenantAPIView):
@@ -131,7 +57,7 @@ class PromptsView(TenantAPIView):
             found = page(rows, request, prefix=PREFIX, shape=lambda row: {"id": public_id(PREFIX, row.id), "row": row})
             prompts = [item["row"] for item in found["data"]]
             labels = library.labels_of(prompts)
-        return Response({**found, "data": [_prompt_json(row, labels[row.id]) for row in prompts]})
+        return Response({**found, "data": [prompt_json(row, labels[row.id]) for row in prompts]})
 
     @extend_schema(operation_id="create_prompt", request=NewPrompt, responses={201: PromptObject})
     @idempotent()
@@ -192,7 +118,7 @@ class PromptVersionsView(TenantAPIView):
         with tenant_scope():
             prompt = library.get_prompt(prompt_id=_parsed(prompt_id))
             rows = PromptVersion.objects.filter(prompt=prompt)
-            return Response(page(rows, request, prefix=VERSION_PREFIX, shape=_version_json))
+            return Response(page(rows, request, prefix=VERSION_PREFIX, shape=version_json))
 
     @extend_schema(operation_id="create_prompt_version", request=VersionFields, responses={201: PromptVersionObject})
     @idempotent()
@@ -204,7 +130,7 @@ class PromptVersionsView(TenantAPIView):
             by=caller_of(request).actor,
             now=datetime.now(UTC),
         )
-        return Response(_version_json(version), status=status.HTTP_201_CREATED)
+        return Response(version_json(version), status=status.HTTP_201_CREATED)
 
 
 class PromptVersionView(TenantAPIView):
@@ -215,7 +141,7 @@ class PromptVersionView(TenantAPIView):
     @extend_schema(operation_id="get_prompt_version", responses=PromptVersionObject)
     def get(self, request: Request, prompt_id: str, version_id: str) -> Response:
         """Retrieve a version by its number or a label."""
-        return Response(_version_json(library.get_version(prompt_id=_parsed(prompt_id), version=version_id)))
+        return Response(version_json(library.get_version(prompt_id=_parsed(prompt_id), version=version_id)))
 
 
 class PromptLabelsView(TenantAPIView):
@@ -229,7 +155,7 @@ class PromptLabelsView(TenantAPIView):
         with tenant_scope():
             prompt = library.get_prompt(prompt_id=_parsed(prompt_id))
             rows = list(PromptLabel.objects.select_related("version").filter(prompt=prompt).order_by("name"))
-        return Response({"object": "list", "data": [_label_json(row) for row in rows]})
+        return Response({"object": "list", "data": [label_json(row) for row in rows]})
 
 
 class PromptLabelView(TenantAPIView):
@@ -245,7 +171,7 @@ class PromptLabelView(TenantAPIView):
     @extend_schema(operation_id="get_prompt_label", responses=PromptLabelObject)
     def get(self, request: Request, prompt_id: str, label_id: str) -> Response:
         """Retrieve a label."""
-        return Response(_label_json(library.get_label(prompt_id=_parsed(prompt_id), label=label_id)))
+        return Response(label_json(library.get_label(prompt_id=_parsed(prompt_id), label=label_id)))
 
     @extend_schema(operation_id="set_prompt_label", request=Target, responses=PromptLabelObject)
     def put(self, request: Request, prompt_id: str, label_id: str) -> Response:
@@ -259,7 +185,7 @@ class PromptLabelView(TenantAPIView):
             by=caller_of(request).actor,
             now=datetime.now(UTC),
         )
-        return Response(_label_json(row))
+        return Response(label_json(row))
 
     @extend_schema(operation_id="delete_prompt_label", responses={200: DeletedPrompt})
     def delete(self, request: Request, prompt_id: str, label_id: str) -> Response:
@@ -281,7 +207,7 @@ class PromptLabelMovesView(TenantAPIView):
         with tenant_scope():
             prompt = library.get_prompt(prompt_id=_parsed(prompt_id))
             return Response(
-                page(PromptLabelMove.objects.filter(prompt=prompt), request, prefix="pmptm_", shape=_move_json)
+                page(PromptLabelMove.objects.filter(prompt=prompt), request, prefix=MOVE_PREFIX, shape=move_json)
             )
 
 
@@ -315,7 +241,7 @@ class PromptRenderView(TenantAPIView):
         body.is_valid(raise_exception=True)
         reference = Reference.read({**body.validated_data, "id": prompt_id})
         expanded = expand(reference, now=time.monotonic())
-        return Response(_rendered_json(expanded))
+        return Response(rendered_json(expanded))
 
 
 def _version_fields(data: Any, *, prefix: str = "") -> dict[str, Any]:
@@ -339,76 +265,4 @@ def _parsed(text: str) -> UUID:
 
 def _labelled(prompt: Prompt) -> dict[str, Any]:
     with tenant_scope():
-        return _prompt_json(prompt, library.labels_of([prompt])[prompt.id])
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
-
-
-def _author(kind: str, ident: str) -> dict[str, str]:
-    return {"type": kind, "id": public_id("key_", UUID(ident)) if kind == "api_key" else ident}
-
-
-def _prompt_json(prompt: Prompt, labels: Mapping[str, int]) -> dict[str, Any]:
-    return {
-        "id": public_id(PREFIX, prompt.id),
-        "object": "prompt",
-        "name": prompt.name,
-        "description": prompt.description,
-        "newest_version": prompt.newest,
-        "labels": labels,
-        "created_at": _seconds(prompt.created_at),
-        "updated_at": _seconds(prompt.updated_at),
-    }
-
-
-def _version_json(version: PromptVersion) -> dict[str, Any]:
-    return {
-        "id": public_id(VERSION_PREFIX, version.id),
-        "object": "prompt.version",
-        "prompt_id": public_id(PREFIX, version.prompt_id),
-        "version": version.number,
-        "messages": version.definition["messages"],
-        "variables": version.definition.get("variables", {}),
-        "defaults": version.definition.get("defaults", {}),
-        "note": version.note,
-        "created_by": _author(version.created_by_type, version.created_by_id),
-        "created_at": _seconds(version.created_at),
-    }
-
-
-def _label_json(label: PromptLabel) -> dict[str, Any]:
-    return {
-        "object": "prompt.label",
-        "name": label.name,
-        "version": label.version.number,
-        "moved_at": _seconds(label.moved_at),
-    }
-
-
-def _move_json(move: PromptLabelMove) -> dict[str, Any]:
-    return {
-        "id": public_id("pmptm_", move.id),
-        "object": "prompt.label_move",
-        "label": move.label,
-        "from_version": move.from_number,
-        "to_version": move.to_number,
-        "moved_by": _author(move.by_type, move.by_id),
-        "moved_at": _seconds(move.moved_at),
-    }
-
-
-def _rendered_json(expanded: Expanded) -> dict[str, Any]:
-    return {
-        "object": "prompt.rendered",
-        "prompt_id": expanded.public_id,
-        "version": expanded.number,
-        "messages": expanded.messages,
-        "defaults": expanded.defaults,
-        "tokens": sum(count_tokens(_text_of(message["content"])) + _FRAME_TOKENS for message in expanded.messages),
-    }
-
-
-def _text_of(content: str | list[dict[str, Any]]) -> str:
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+        return prompt_json(prompt, library.labels_of([prompt])[prompt.id])

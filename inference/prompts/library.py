@@ -19,7 +19,7 @@ from tenants.scope import tenant_scope
 
 from .definition import Definition
 
-PREFIX, VERSION_PREFIX = "pmpt_", "pmptv_"
+PREFIX, VERSION_PREFIX, MOVE_PREFIX = "pmpt_", "pmptv_", "pmptm_"
 MAX_LABELS = 50
 #: Not a number, which would be a version's.
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")

@@ -23,6 +23,10 @@ def response_body(body: dict[str, Any], expanded: Expanded) -> dict[str, Any]:
     instructions = [_item(message) for message in expanded.messages]
     if isinstance(own, str):
         instructions.append({"role": "system", "content": own})
+    text = given.get("text")
+    if "text" in defaults and isinstance(text, dict):
+        # How much is said may be the request's, in what form the prompt's.
+        given["text"] = {**defaults["text"], **text}
     prompt = {**given["prompt"], "version": str(expanded.number)}
     return {**defaults, **given, "instructions": instructions, "prompt": prompt}
 

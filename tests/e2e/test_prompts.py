@@ -130,3 +130,25 @@ def test_feedback_on_an_answer_becomes_a_dataset(atrium, upstream):
             "non_preferred_output": [{"role": "assistant", "content": answer.choices[0].message.content}],
         }
     ]
+
+
+def test_a_response_by_prompt_says_its_version_and_does_not_carry_it_on(acme_running, upstream):
+    prompt = new_prompt(acme_running, "of responses")
+    reference = {"id": prompt, "variables": {"things": "terns", "name": "Ada"}}
+    responses = acme_running.sdk().responses
+    first = responses.create(prompt=reference, input=QUESTION["content"])
+    assert (first.prompt.id, first.prompt.version, first.model) == (prompt, "1", "fake")
+    said = [{"role": "system", "content": "You sell terns."}, {"role": "user", "content": "I am Ada."}]
+    assert upstream.bodies[-1]["messages"] == [*said, QUESTION]
+    assert (first.temperature, first.max_output_tokens) == (0.25, 40)
+    responses.create(model="fake", input="And two?", previous_response_id=first.id)
+    answer = {"role": "assistant", "content": first.output_text}
+    assert upstream.bodies[-1]["messages"] == [QUESTION, answer, {"role": "user", "content": "And two?"}]
+    assert [item.content[0].text for item in responses.input_items.list(first.id)] == [QUESTION["content"]]
+    # A prompt may be all there is.
+    alone = responses.create(prompt={**reference, "version": "1"})
+    assert upstream.bodies[-1]["messages"] == said and alone.status == "completed"
+    with pytest.raises(openai.BadRequestError) as refused:
+        responses.create(prompt={"id": prompt, "variables": {"things": "gulls", "name": "Ada"}})
+    assert refused.value.body["param"] == "prompt.variables.things"
+    assert call(acme_running, "POST", "/feedback", {"response_id": first.id, "rating": 1}).json()["prompt_version_id"]

@@ -20,7 +20,8 @@ BETTER = {"role": "assistant", "content": "Four."}
 
 def answered(member: Member, *, text: str = "Five.", days: int = 30, **more: Any) -> str:
     """The id of a completed chat completion."""
-    request = {"model": "m", "messages": QUESTION, **more.pop("request", {})}
+    own = {} if more.get("kind") == "response" else {"messages": QUESTION}
+    request = {"model": "m", **own, **more.pop("request", {})}
     message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     values = {"kind": "chat", "state": "completed", "request": request, "answer": answer, **more}
@@ -133,6 +134,20 @@ def test_datasets_have_the_shapes_that_fine_tuning_takes(acme: Member) -> None:
     assert [(item["rating"], item["reference"]) for item in items] == [(1, None), (-1, BETTER), (-1, None)]
     assert exported(acme, "chat", end_time=int(NOW.timestamp()) - 5) == []
     assert acme.client.get("/v1/feedback/export", {"format": "xml"}).status_code == 400
+
+
+def test_a_response_makes_an_example_of_the_same_shape(acme: Member) -> None:
+    content = [{"type": "input_text", "text": QUESTION[0]["content"]}]
+    request = {"input": [{"type": "message", "role": "user", "content": content}], "instructions": "Count."}
+    text = {"type": "output_text", "text": "Five.", "annotations": []}
+    call = {"type": "function_call", "call_id": "c1", "name": "add", "arguments": "{}"}
+    output = [{"type": "reasoning"}, {"type": "message", "role": "assistant", "content": [text]}, call]
+    give(acme, answered(acme, kind="response", request=request, answer={"output": output}), correction="Four.")
+    [line] = exported(acme, "preference")
+    assert line["input"]["messages"] == [{"role": "system", "content": "Count."}, *QUESTION]
+    function = {"name": "add", "arguments": "{}"}
+    called = {"tool_calls": [{"id": "c1", "type": "function", "function": function}]}
+    assert line["non_preferred_output"] == [{"role": "assistant", "content": "Five.", **called}]
 
 
 def test_a_long_dataset_comes_in_batches_and_only_from_its_tenant(

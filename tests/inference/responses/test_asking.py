@@ -248,3 +248,5 @@ def test_a_prompt_becomes_instructions_and_fills_what_the_request_leaves_out() -
     assert isinstance(shown.instructions, list) and len(shown.instructions) == 4
     own_tools = response_body({"prompt": {"id": "pmpt_1"}, "tools": [SEARCH]}, expanded)
     assert own_tools["tools"] == [SEARCH] and "tool_choice" not in own_tools
+    terse = response_body({"prompt": {"id": "pmpt_1"}, "text": {"verbosity": "low"}}, expanded)
+    assert (terse["text"]["verbosity"], terse["text"]["format"]["name"]) == ("low", "n")
