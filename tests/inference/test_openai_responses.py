@@ -257,6 +257,7 @@ async def test_a_failed_response_fails_whole_and_streamed(
         lambda: client(server).complete(ASKED),
         lambda: streamed(server, stream_of(first, {"type": "response.failed", "response": failed})),
         lambda: streamed(server, stream_of(first, event)),
+        lambda: streamed(server, b"data: " + orjson.dumps({"error": error}) + b"\n\n"),
     ):
         with pytest.raises(ProviderError) as raised:
             await ask()

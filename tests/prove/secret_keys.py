@@ -5,6 +5,7 @@ row, in PostgreSQL's files (write-ahead log included), in what the processes pri
 in every error that a client read.
 """
 
+import json
 import mmap
 import os
 import subprocess
@@ -23,6 +24,7 @@ from django.test import Client
 
 from config.supervisor import ROOT
 from tests.e2e.conftest import Tenant
+from tests.inference.bedrock.runtime import BedrockRuntime
 from tests.prove.furniture import furnish
 from tests.prove.ground import Ground
 from tests.prove.verdict import Verdict, scaled
@@ -66,7 +68,8 @@ def _make_and_use(ground: Ground, rounds: int) -> tuple[dict[str, str], list[str
     secrets["a key by the admin"] = _secret(_key_by_admin(ours.owner))
     errors += _misuse(ground, ours.tenant.key) + _misuse(ground, ground.platform_key)
     errors += _failing_upstream(ground, ours.tenant)
-    return secrets, errors
+    of_bedrock, more = _bedrock(ground, ours.tenant)
+    return {**secrets, **of_bedrock}, errors + more
 
 
 def _secret(key: str) -> str:
@@ -92,6 +95,35 @@ def _register_with_key(ground: Ground, tenant: Tenant) -> str:
         {"model": f"keyed-{key[-8:]}", "messages": [{"role": "user", "content": "x"}]},
     )
     return key
+
+
+def _bedrock(ground: Ground, tenant: Tenant) -> tuple[dict[str, str], list[str]]:
+    """Credentials of Amazon Bedrock, used there, refused there, and brought under the newest key."""
+    mark = uuid4().hex
+    given = {"secret_access_key": f"secret-access-{mark}", "session_token": f"session-{mark}"}
+    name = f"bedrock-{mark[:8]}"
+    runtime = BedrockRuntime()
+    try:
+        ground.manage(
+            "register_model", "--name", name, "--provider", "bedrock", "--base-url", runtime.url, "--region", "eu-west-1",
+            "--input-price", "1", "--output-price", "1", "--credentials-stdin",
+            stdin=json.dumps({"access_key_id": f"AKID{mark}", **given}),
+        )  # fmt: skip
+        ground.manage("grant_model", "--tenant", tenant.slug, "--model", name)
+        errors = []
+        for said, stream in (("hi", False), ("fault:fails_midway", True), ("fault:cut", True), ("fault:denied", False)):
+            body = {"model": name, "messages": [{"role": "user", "content": said}], "stream": stream}
+            headers = {"authorization": f"Bearer {tenant.key}"}
+            url = f"{ground.stack.url}/v1/chat/completions"
+            errors.append(httpx2.post(url, headers=headers, json=body, timeout=60).text)
+        ground.manage("reencrypt_secrets")
+        assert len(runtime.requests) >= 4, "Bedrock was not asked"
+    finally:
+        runtime.close()
+    return {
+        "an access key's id": f"AKID{mark}",
+        **{f"Bedrock's {name}": value for name, value in given.items()},
+    }, errors
 
 
 def _key_by_admin(owner: Any) -> str:

@@ -116,8 +116,8 @@ class ResponseEvents:
             self._end(event.get("response"), chunk)
         elif kind == "response.failed":
             _raise_if_failed({"status": "failed", **_object(event.get("response"))})
-        elif kind == "error":
-            raise _failure(event)
+        elif kind == "error" or event.get("error"):
+            raise _failure(event["error"] if isinstance(event.get("error"), dict) else event)
         elif (delta := self._delta(kind, event)) is not None:
             self._add(chunk, delta, event.get("logprobs") if kind == "response.output_text.delta" else None)
 
