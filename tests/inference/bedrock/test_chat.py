@@ -19,8 +19,12 @@ def prompt(said: str = "hello", **body: Any) -> Prompt:
     return Prompt({"messages": [{"role": "user", "content": said}], **body}, 9)
 
 
+def choices_of(chunks: list[Chunk]) -> list[dict[str, Any]]:
+    return [choice for chunk in chunks for choices in chunk.choices for choice in choices]
+
+
 def deltas(chunks: list[Chunk]) -> list[dict[str, Any]]:
-    return [choice["delta"] for chunk in chunks for choices in chunk.choices for choice in choices]
+    return [choice["delta"] for choice in choices_of(chunks)]
 
 
 def text_of(chunks: list[Chunk]) -> str:
@@ -57,7 +61,7 @@ async def test_a_whole_answer_and_its_usage_with_the_prompt_cache_inside(
 async def test_a_stream_comes_in_order_and_ends_with_its_usage(runtime: BedrockRuntime, account: Account) -> None:
     chunks = await all_of(Bedrock(account, "m"), prompt())
     assert text_of(chunks) == "".join(WORDS)
-    assert chunks[-1].choices[-1] == [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+    assert choices_of(chunks)[-1] == {"index": 0, "delta": {}, "finish_reason": "stop"}
     assert [chunk.usage for chunk in chunks if chunk.usage] == [Usage(15, 10, 5)]
     assert runtime.requests[0].path == "/model/m/converse-stream"
 
@@ -108,7 +112,7 @@ async def test_a_stream_of_thought_and_tool_calls_becomes_openais_deltas(
         {"tool_calls": [{"index": 1, "function": {"arguments": "{}"}}]},
         {},
     ]
-    assert chunks[-1].choices[-1][0]["finish_reason"] == "tool_calls"
+    assert choices_of(chunks)[-1]["finish_reason"] == "tool_calls"
 
 
 @pytest.mark.parametrize(

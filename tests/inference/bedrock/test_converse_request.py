@@ -1,5 +1,6 @@
 """OpenAI's chat body as Converse takes it."""
 
+from functools import lru_cache
 from typing import Any
 
 import botocore.session
@@ -19,9 +20,13 @@ WEATHER = {
 def converted(messages: list[dict[str, Any]], model: str = "anthropic.claude", **body: Any) -> dict[str, Any]:
     """The arguments, which boto3's own description of the service must accept."""
     found = converse_arguments(Prompt({"messages": messages, **body}, 50), model)
-    shape = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
-    assert not ParamValidator().validate(found, shape).has_errors()
+    assert not ParamValidator().validate(found, _shape()).has_errors()
     return found
+
+
+@lru_cache(maxsize=1)
+def _shape() -> Any:
+    return botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
 
 
 def user(text: str = "hi") -> dict[str, Any]:
