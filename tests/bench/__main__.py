@@ -4,7 +4,13 @@ import subprocess
 import sys
 
 #: In this order, each in a process of its own: they set up different stacks.
-BENCHES = ("tests.bench.fairness", "tests.bench.ingestion", "tests.bench.retrieval", "tests.bench.gateway")
+BENCHES = (
+    "tests.bench.fairness",
+    "tests.bench.fairness_calls",
+    "tests.bench.ingestion",
+    "tests.bench.retrieval",
+    "tests.bench.gateway",
+)
 
 
 def main() -> int:

@@ -18,11 +18,12 @@ def fake_upstream() -> Iterator[str]:
     port = int(os.environ.get("BENCH_UPSTREAM_PORT") or free_port())
     base_url = f"http://127.0.0.1:{port}/v1"
     command = [sys.executable, shared_file("upstream.py"), str(port)]
-    with running("upstream", command, ready=lambda _log: _answers(base_url), timeout=10):
+    with running("upstream", command, ready=lambda _log: answers(base_url), timeout=10):
         yield base_url
 
 
-def _answers(base_url: str) -> bool:
+def answers(base_url: str) -> bool:
+    """Whether an upstream is there."""
     try:
         with urllib.request.urlopen(f"{base_url}/models", timeout=2) as response:
             return response.status == 200
