@@ -41,7 +41,8 @@ class Furnished:
 
 def furnish(ground: Ground, mark: str) -> Furnished:
     """A new tenant with a document in a store and a batch, a bucket that the store follows, a budget, a second key, an
-    owner, a model, a price and a deployment of its own, a stored call with feedback, a prompt, and a dead letter."""
+    owner, a model, a price and a deployment of its own, a stored call with feedback, a response, a conversation, a
+    prompt, and a dead letter."""
     tenant = ground.new_tenant(budget="1000")
     with httpx2.Client(
         base_url=ground.stack.url, headers={"authorization": f"Bearer {tenant.key}"}, timeout=30
@@ -74,6 +75,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         completion = post("chat/completions", json={"model": model, "messages": said, "store": True})
         feedback = post("feedback", json={"response_id": completion["id"], "rating": 1, "comment": mark})
         prompt = post("prompts", json={"name": mark, "version": {"messages": said, "labels": [mark]}})
+        conversation = post("conversations", json={"items": said, "metadata": {"mark": mark}})
+        items = client.get(f"/v1/conversations/{conversation['id']}/items").json()
+        response = post("responses", json={"model": model, "input": f"I am {mark}"})
         eventually(lambda: client.get(f"/v1/vector_stores/{store['id']}").json()["file_counts"]["completed"] == 1)
     ground.sql("UPDATE tenants_tenant SET name = %s WHERE id = %s RETURNING id", mark, tenant.id)
     email = f"{mark}@example.org"
@@ -106,6 +110,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "completion_id": completion["id"],
         "feedback_id": feedback["id"],
         "prompt_id": prompt["id"],
+        "conversation_id": conversation["id"],
+        "item_id": items["first_id"],
+        "response_id": response["id"],
         "version_id": mark,
         "label_id": mark,
     }

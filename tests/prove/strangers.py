@@ -34,7 +34,10 @@ _VARIES = re.compile(
     r'csrfmiddlewaretoken" value="\w+"|nonce="[^"]+"|nonce-[\w+/=-]+|"created(_at)?":\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}'
 )
 #: What passes the validation of the routes that take a body and an id.
-_BODY = {"name": "x", "query": "codeword", "attributes": {"a": "b"}}
+_BODY = {
+    "name": "x", "query": "codeword", "attributes": {"a": "b"}, "metadata": {"a": "b"},
+    "items": [{"role": "user", "content": "x"}],
+}  # fmt: skip
 
 
 def prove(ground: Ground) -> Verdict:
@@ -128,6 +131,8 @@ def _bodies(ground: Ground, acme: Furnished, globex: Furnished) -> Iterator[tupl
     """Ids in bodies and queries, the hot path's among them."""
     chat = {"messages": [{"role": "user", "content": "What is the codeword of the vault?"}]}
 
+    asked = {"model": "local-extractive", "input": "What is the codeword of the vault?"}
+
     def searching(ids: dict[str, str]) -> dict[str, Any]:
         tools = [{"type": "file_search", "vector_store_ids": [ids["store_id"]]}]
         return {**chat, "model": "local-extractive", "tools": tools}
@@ -152,6 +157,12 @@ def _bodies(ground: Ground, acme: Furnished, globex: Furnished) -> Iterator[tupl
         ("embeddings", lambda ids: {"model": ids["model_id"], "input": "x"}),
         ("chat/completions", lambda ids: {**chat, "model": "local-extractive", "prompt": {"id": ids["prompt_id"]}}),
         ("feedback", lambda ids: {"response_id": ids["completion_id"], "rating": 1}),
+        ("responses", lambda ids: {**asked, "previous_response_id": ids["response_id"]}),
+        ("responses", lambda ids: {**asked, "conversation": ids["conversation_id"]}),
+        ("responses", lambda ids: {**asked, "input": [{"type": "item_reference", "id": ids["item_id"]}]}),
+        ("responses", lambda ids: {**asked, "prompt": {"id": ids["prompt_id"]}}),
+        ("responses", lambda ids: {**asked, "tools": searching(ids)["tools"]}),
+        ("responses/input_tokens", lambda ids: {**asked, "previous_response_id": ids["response_id"]}),
     ]
     lists = [path.format(own_store_id=globex.ids["store_id"]) for path in _LISTS]
     of_keys = ("organization/usage/completions", "organization/usage/embeddings", "organization/costs")
