@@ -49,6 +49,7 @@ from .prompts import Expanded, Reference, expand
 from .prompts.calls import chat_body
 from .relay import CANCELLATIONS, Entry, Inbox
 from .response_cache import CACHE_HEADER
+from .responses import event_log
 from .responses.asking import needs_reading, offer_response
 from .responses.prompted import response_body
 from .responses.transcript import response_error
@@ -210,11 +211,15 @@ class Gateway:
         if offer.at_once:
             await answer.json(200, offer.at_once)
             return
-        gone = asyncio.create_task(_watch_for_leaving(receive, entries))
+        beside = [asyncio.create_task(_watch_for_leaving(receive, entries))]
+        if offer.background:
+            key = event_log.log_key(caller.tenant_id, generation_id)
+            beside.append(asyncio.create_task(event_log.pour(settings.REDIS_URL, key, entries)))
         try:
             finished = await self._relay(caller, generation_id, entries, answer)
         finally:
-            gone.cancel()
+            for task in beside:
+                task.cancel()
         if not finished and not offer.background:
             await self._leave(caller, terms, offer, generation_id)
 
@@ -269,7 +274,7 @@ class Gateway:
                     offer,
                     generation_id,
                     levels,
-                    self._inbox.name,
+                    await self._inbox_of(caller, generation_id, offer),
                     idempotency_key,
                     mark,
                     prompt,
@@ -294,6 +299,14 @@ class Gateway:
             # The first answer's may have been another.
             answer.headers.pop(PROMPT_HEADER, None)
             await answer.json(200, orjson.dumps(first))
+
+    async def _inbox_of(self, caller: Caller, generation_id: UUID, offer: Offer) -> str:
+        """Where the worker answers: this process's inbox, or the log of a stream that others may listen to later."""
+        if not offer.background or offer.at_once:
+            return self._inbox.name
+        key = event_log.log_key(caller.tenant_id, generation_id)
+        await event_log.begin(self._line, key)
+        return key
 
     async def _relay(
         self, caller: Caller, generation_id: UUID, entries: "asyncio.Queue[Entry]", answer: HttpAnswer

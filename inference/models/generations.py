@@ -33,7 +33,7 @@ class Generation(TenantModel):
     terms = models.JSONField(help_text="What admission fixed: limits to give back, token bounds, retention.")
     answer = models.JSONField(null=True)
     error = models.JSONField(null=True)
-    inbox = models.CharField(max_length=64, help_text="The web process that waits for it.")
+    inbox = models.CharField(max_length=100, help_text="The web process that waits for it, or a log of its own.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True)
     contents_until = models.DateTimeField(null=True)

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -21,6 +22,7 @@ from ..prompts import Reference, expand
 from . import cancelling, kept
 from .asking import count_input
 from .history import Sight
+from .listening import forget, listen
 from .pages import page_of
 from .prompted import response_body
 
@@ -40,11 +42,24 @@ class ResponseView(TenantAPIView):
 
     scopes = {"GET": SCOPE, "DELETE": SCOPE}
 
-    @extend_schema(operation_id="get_response", summary="Retrieve a response", tags=["responses"], responses=_OBJECT)
-    def get(self, request: Request, response_id: str) -> Response:
-        """A response as it is now; poll one that is made in the background."""
+    @extend_schema(
+        operation_id="get_response",
+        summary="Retrieve a response",
+        tags=["responses"],
+        responses=_OBJECT,
+        parameters=[OpenApiParameter("stream", bool), OpenApiParameter("starting_after", int)],
+    )
+    def get(self, request: Request, response_id: str) -> Response | StreamingHttpResponse:
+        """A response as it is now; poll one that is made in the background.
+
+        One that is made in the background as a stream can be listened to: `stream=true` sends its events, those after
+        number `starting_after` where that is given, for a while after its end too.
+        """
         if request.query_params.get("stream") == "true":
-            raise InvalidRequest("A response is streamed where it is created, and not again.", param="stream")
+            events = listen(response_id, sight=sight_of(request), starting_after=_number(request))
+            return StreamingHttpResponse(
+                events, content_type="text/event-stream", headers={"cache-control": "no-cache"}
+            )
         return Response(kept.retrieve(response_id, sight=sight_of(request)))
 
     class Deleted(serializers.Serializer):
@@ -57,8 +72,16 @@ class ResponseView(TenantAPIView):
     @extend_schema(operation_id="delete_response", summary="Delete a response", tags=["responses"], responses=Deleted)
     def delete(self, request: Request, response_id: str) -> Response:
         """Erase a response's contents. What it cost stays in the ledger, and its items in their conversation."""
-        kept.delete(response_id, sight=sight_of(request), by=caller_of(request).actor, now=datetime.now(UTC))
+        gone = kept.delete(response_id, sight=sight_of(request), by=caller_of(request).actor, now=datetime.now(UTC))
+        forget(gone)
         return Response({"id": response_id, "object": "response", "deleted": True})
+
+
+def _number(request: Request) -> int:
+    text = request.query_params.get("starting_after", "-1")
+    if not text.removeprefix("-").isdecimal() or len(text) > 9:
+        raise InvalidRequest("Invalid 'starting_after': must be a whole number.", param="starting_after")
+    return int(text)
 
 
 class ResponseCancelView(TenantAPIView):

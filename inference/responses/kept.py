@@ -76,8 +76,8 @@ def queued(request: ResponseRequest, *, id: UUID, now: datetime) -> dict[str, An
     return response_json(request, id=id, created=int(now.timestamp()), status="queued")
 
 
-def delete(text: str, *, sight: Sight, by: Actor, now: datetime) -> None:
-    """Erase the contents of a response; its cost and its place in the lists of calls stay.
+def delete(text: str, *, sight: Sight, by: Actor, now: datetime) -> Generation:
+    """Erase the contents of a response, which is returned as it was; its cost and its place in the lists of calls stay.
 
     Raises:
         NotFound: there is none.
@@ -92,6 +92,7 @@ def delete(text: str, *, sight: Sight, by: Actor, now: datetime) -> None:
         bring_in_of(row, now=now)
         Generation.objects.filter(id=row.id).update(request=None, answer=None)
         record(by=by, action="response.deleted", target=row)
+    return row
 
 
 def cancel(text: str, *, sight: Sight, stop: Callable[[Generation], None]) -> dict[str, Any]:

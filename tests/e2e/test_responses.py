@@ -146,14 +146,27 @@ def test_a_background_response_is_queued_polled_and_cancelled_while_it_runs(atri
     atrium.settled(tenant)
 
 
-def test_a_client_that_leaves_a_background_stream_does_not_end_it(atrium, acme_running):
+async def test_a_stream_from_the_background_outlives_its_client_who_goes_on_where_it_was(atrium, acme_running):
     client = acme_running.sdk()
     stream = client.responses.create(model="fake", input="fault:hangs", background=True, stream=True)
-    first = next(iter(stream))
+    heard = [event for event, _ in zip(stream, range(5), strict=False)]
     stream.close()
+    ident = heard[0].response.id
+    rest = iter(client.responses.retrieve(ident, stream=True, starting_after=heard[-1].sequence_number))
+    heard.append(next(rest))  # while it still hangs
     atrium.upstream.release.set()
-    ended = eventually(lambda: (r := client.responses.retrieve(first.response.id)).status == "completed" and r)
-    assert ended.output_text == WORDS
+    heard += rest
+    assert [event.sequence_number for event in heard] == list(range(len(heard)))
+    assert "".join(event.delta for event in heard if event.type == "response.output_text.delta") == WORDS
+    assert heard[-1].type == "response.completed" and heard[-1].response == client.responses.retrieve(ident)
+    async with acme_running.async_sdk() as patient:  # and once more, from the beginning, after its end
+        again = [event async for event in await patient.responses.retrieve(ident, stream=True)]
+    assert [event.model_dump() for event in again] == [event.model_dump() for event in heard]
+    client.responses.delete(ident)
+    plain = client.responses.create(model="fake", input="x")
+    for missing, why in ((ident, openai.NotFoundError), (plain.id, openai.BadRequestError)):
+        with pytest.raises(why):
+            client.responses.retrieve(missing, stream=True)
 
 
 def test_a_stream_that_breaks_off_ends_with_a_failed_response(acme_running):
