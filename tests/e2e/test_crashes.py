@@ -19,6 +19,9 @@ def test_a_generation_worker_killed_mid_stream_ends_the_stream_and_the_call_is_s
         )
     )
     assert "word0" in (next(stream).choices[0].delta.content or "")
+    other = atrium.new_tenant()
+    behind = other.sdk().responses.create(model="fake", input="fault:slow", background=True)
+    eventually(lambda: other.sdk().responses.retrieve(behind.id).status == "in_progress")
     atrium.stack.processes["generation"].send_signal(signal.SIGKILL)
     atrium.stack.processes["generation"].wait()
     atrium.stack.start("generation")
@@ -26,6 +29,10 @@ def test_a_generation_worker_killed_mid_stream_ends_the_stream_and_the_call_is_s
         list(stream)
     assert failed.value.code == "worker_lost"
     atrium.settled(tenant)
+    atrium.settled(other)
+    lost = other.sdk().responses.retrieve(behind.id)
+    assert (lost.status, lost.error.code, lost.error.reason) == ("failed", "server_error", "worker_lost")
+    assert [meter for meter, _, _ in atrium.ledger(other)] == ["unreconciled"]
     # It was dispatched and nobody knows what it used: charged at its hold, to be reconciled.
     [(meter, _, cost)] = atrium.ledger(tenant)
     [(spent, held)] = atrium.sql("SELECT spent, held FROM billing_budgetaccount WHERE tenant_id = %s", tenant.id)

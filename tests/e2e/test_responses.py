@@ -1,6 +1,5 @@
 """Responses and conversations as a customer's app sees them: the `openai` SDK against the running stack."""
 
-import signal
 from typing import Any
 
 import openai
@@ -225,16 +224,3 @@ def test_bad_requests_name_the_parameter_as_it_was_sent(acme_running):
         assert (refused.value.body["param"], refused.value.code) == (param, code)
     with pytest.raises(openai.NotFoundError):
         client.responses.create(model="fake", input="x", conversation="conv_" + "0" * 32)
-
-
-def test_a_worker_killed_while_it_makes_one_leaves_a_failed_response(atrium):
-    tenant = atrium.new_tenant()
-    client = tenant.sdk()
-    lost = client.responses.create(model="fake", input="fault:slow", background=True)
-    eventually(lambda: client.responses.retrieve(lost.id).status == "in_progress")
-    atrium.stack.processes["generation"].send_signal(signal.SIGKILL)
-    atrium.stack.processes["generation"].wait()
-    atrium.stack.start("generation")
-    failed = eventually(lambda: (r := client.responses.retrieve(lost.id)).status == "failed" and r, seconds=30)
-    assert failed.error.code == "server_error" and failed.error.model_extra["reason"] == "worker_lost"
-    assert [meter for meter, _, _ in atrium.ledger(tenant)] == ["unreconciled"]
