@@ -8,6 +8,8 @@ import pytest
 
 from inference import generations
 from inference.models import Feedback, Generation
+from tenants.api_keys import issue
+from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id, uuid7
 from tenants.models import AuditEvent, Tenant
 from tenants.scope import acting_for, tenant_scope
@@ -193,6 +195,24 @@ def _contentless(member: Member) -> str:
     with acting_for(member.tenant.id), tenant_scope():
         Generation.objects.update(request=None, answer=None)
     return answer
+
+
+def test_a_caller_limited_to_groups_sees_its_own_and_exports_nothing(acme: Member) -> None:
+    answer = answered(acme)
+    give(acme, answer, rating=-1, comment="the board's plans")
+    with acting_for(acme.tenant.id):
+        _, key = issue(
+            name="reader", scopes=["feedback.read", "feedback.write"], groups=["board"], by=COMMAND_LINE, now=NOW
+        )
+    reader = Member(acme.tenant, key)
+    [theirs] = listed(acme)
+    own = give(reader, answer, rating=1)[1]
+    assert [row["id"] for row in listed(reader)] == [own["id"]] and len(listed(acme)) == 2
+    assert reader.client.get(f"/v1/feedback/{theirs['id']}").status_code == 404
+    assert reader.client.delete(f"/v1/feedback/{theirs['id']}").status_code == 404
+    assert reader.client.get("/v1/feedback/export").status_code == 403
+    assert reader.client.delete("/v1/feedback?user=ann").status_code == 403
+    assert reader.client.delete(f"/v1/feedback/{own['id']}").status_code == 200
 
 
 def test_feedback_is_deleted_alone_and_with_its_end_user(acme: Member, globex: Member) -> None:
