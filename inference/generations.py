@@ -367,7 +367,7 @@ class Settlement:
         }
 
 
-SETTLE = "SELECT n, cost FROM settle_generations(%s::jsonb)"
+SETTLE = "SELECT n, cost, queue FROM settle_generations(%s::jsonb)"
 
 
 def settlements_json(settlements: Sequence[Settlement]) -> str:
@@ -377,7 +377,7 @@ def settlements_json(settlements: Sequence[Settlement]) -> str:
 
 def costs(rows: Sequence[tuple[Any, ...]]) -> list[Decimal | None]:
     """What `SETTLE` answered, in the order of the settlements: the cost; None where the lease was lost."""
-    return [cost for _, cost in sorted(rows)]
+    return [row[1] for row in sorted(rows)]
 
 
 def settle(settlement: Settlement) -> Decimal | None:

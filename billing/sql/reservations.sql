@@ -150,6 +150,7 @@ DECLARE
     r billing_reservation;
     v_charged numeric;
     v_over numeric;
+    v_written int;
     v_wrong text;
     v_at timestamptz;
     v_account uuid;
@@ -180,21 +181,13 @@ BEGIN
              WHERE u.tenant_id = p_tenant AND u.request_id = r.request_id AND u.meter = 'unreconciled' AND u.corrects IS NULL;
         v_charged := r.hold;
     ELSE
-        SELECT string_agg(concat_ws(' ', l.model, l.meter, l.quantity), ', ') INTO v_wrong
-          FROM jsonb_to_recordset(p_lines) AS l (model text, meter text, quantity bigint, priced_as text)
-         WHERE NOT EXISTS (SELECT 1 FROM jsonb_to_recordset(r.prices) AS p (model text, meter text)
-                            WHERE p.model = l.model AND p.meter = coalesce(l.priced_as, l.meter))
-            OR l.quantity IS NULL OR l.quantity < 0;
-        IF v_wrong IS NOT NULL THEN
-            RAISE EXCEPTION 'no price was reserved for, or no quantity is: %', v_wrong;
-        END IF;
         WITH priced AS (
-            SELECT l.*, p.id AS price_id, p.amount, p.per, round(l.quantity * p.amount / p.per, 12) AS full_cost,
-                   row_number() OVER () AS n
-              FROM jsonb_to_recordset(p_lines) AS l (
-                   model text, meter text, quantity bigint, attempt int, priced_as text, estimated boolean)
+            SELECT l.*, p.id AS price_id, p.amount, p.per, round(l.quantity * p.amount / p.per, 12) AS full_cost
+              FROM ROWS FROM (jsonb_to_recordset(p_lines) AS (
+                   model text, meter text, quantity bigint, attempt int, priced_as text, estimated boolean))
+                   WITH ORDINALITY AS l (model, meter, quantity, attempt, priced_as, estimated, n)
               JOIN jsonb_to_recordset(r.prices) AS p (model text, meter text, id uuid, amount numeric, per int)
-                ON p.model = l.model AND p.meter = coalesce(l.priced_as, l.meter)),
+                ON p.model = l.model AND p.meter = coalesce(l.priced_as, l.meter) AND l.quantity >= 0),
         charged AS (
             SELECT priced.*, greatest(0, least(full_cost,
                    r.hold - (sum(full_cost) OVER (ORDER BY n) - full_cost))) AS cost FROM priced),
@@ -204,9 +197,17 @@ BEGIN
                     occurred_at)
                 SELECT p_tenant, uuidv7(), r.id, r.request_id, attempt, r.operation, model, meter, quantity, price_id,
                        amount, per, cost, full_cost - cost, coalesce(estimated, false), r.currency, r.key_id, r.end_user,
-                       r.period_start, v_at FROM charged
+                       r.period_start, v_at FROM charged ORDER BY n
             RETURNING cost, variance)
-        SELECT coalesce(sum(cost), 0), sum(variance) INTO v_charged, v_over FROM written;
+        SELECT coalesce(sum(cost), 0), sum(variance), count(*) INTO v_charged, v_over, v_written FROM written;
+        IF v_written <> jsonb_array_length(p_lines) THEN
+            SELECT string_agg(concat_ws(' ', l.model, l.meter, l.quantity), ', ') INTO v_wrong
+              FROM jsonb_to_recordset(p_lines) AS l (model text, meter text, quantity bigint, priced_as text)
+             WHERE NOT EXISTS (SELECT 1 FROM jsonb_to_recordset(r.prices) AS p (model text, meter text)
+                                WHERE p.model = l.model AND p.meter = coalesce(l.priced_as, l.meter))
+                OR l.quantity IS NULL OR l.quantity < 0;
+            RAISE EXCEPTION 'no price was reserved for, or no quantity is: %', v_wrong;
+        END IF;
     END IF;
     -- In the order in which reserve_spend locked them, or the two could wait for each other.
     FOR v_account IN SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) WITH ORDINALITY e ORDER BY e.ordinality LOOP

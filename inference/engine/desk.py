@@ -16,6 +16,7 @@ from tenants.redis_line import RedisLine
 from .. import bells, generations
 from ..generations import Settlement
 from ..relay import Sender
+from .lanes import Lanes
 
 log = structlog.get_logger("atrium.worker")
 
@@ -32,6 +33,7 @@ class Desk:
         self._line = RedisLine(settings.REDIS_URL)
         self.sender = Sender(self._line)
         self._database = AsyncDatabase()
+        self._lanes = Lanes()
         self._settle: Batcher[Settlement, Decimal | None] = Batcher(self._settle_batch, most=_MOST_SETTLED)
 
     async def settle(self, settlement: Settlement) -> Decimal | None:
@@ -53,6 +55,7 @@ class Desk:
     async def close(self) -> None:
         """Send what is left, and hang up."""
         await self.sender.close()
+        await self._lanes.close()
         await self._line.close()
         await self._database.close()
 
@@ -71,10 +74,13 @@ class Desk:
         parameters: list[Any] = [generations.settlements_json(batch)]
         for left in reversed(range(_TRIES)):
             try:
-                return generations.costs(await self._database.rows(generations.SETTLE, parameters))
+                rows = await self._database.rows(generations.SETTLE, parameters)
             except psycopg.OperationalError:
                 if not left:
                     raise
                 log.warning("settlement waits for the database", calls=len(batch), exc_info=True)
                 await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                self._lanes.leave(batch, rows)
+                return generations.costs(rows)
         raise AssertionError("the last try returns or raises")

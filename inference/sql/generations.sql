@@ -1,7 +1,7 @@
 -- A generation's life: admitted, claimed, settled, many calls in one round trip and one transaction.
 -- The app role calls these outside any scope: they open each tenant's scope themselves, transaction-locally, one after
--- the other in the order of the tenants, and end it. Within a tenant, locks are taken in one order (lane, the keys'
--- budgets, the tenant's), so that no two batches can wait for each other.
+-- the other in the order of the tenants, and end it. Within a tenant, locks are taken in one order (the keys' budgets,
+-- the tenant's), so that no two batches can wait for each other.
 
 CREATE OR REPLACE FUNCTION enter_scope(p_tenant uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -116,9 +116,9 @@ END $$;
 
 -- Settle: each call leaves the queue (the fence: nothing is written where the lease was lost), keeps its answer as long
 -- as the tenant wishes, gets its ledger rows, and releases the rest of its hold. Returns the cost of each; null where
--- another attempt or the sweeper was first.
+-- another attempt or the sweeper was first; and the queue that each has left.
 CREATE OR REPLACE FUNCTION settle_generations(p_calls jsonb)
-RETURNS TABLE (n int, cost numeric) LANGUAGE plpgsql AS $$
+RETURNS TABLE (n int, cost numeric, queue text) LANGUAGE plpgsql AS $$
 DECLARE
     c record;
     v_tenant uuid;
@@ -138,15 +138,18 @@ BEGIN
             PERFORM enter_scope(c.tenant);
             v_tenant := c.tenant;
             IF cardinality(c.keys) > 1 THEN
-                -- The lanes first, as each call has it.
-                PERFORM 1 FROM tenants_lane l
-                  WHERE l.tenant_id = c.tenant AND l.queue IN ('batch_lines', 'generation') ORDER BY l.queue FOR UPDATE;
                 PERFORM lock_accounts(c.tenant, c.keys);
             END IF;
         END IF;
         n := c.n;
         cost := NULL;
-        IF finish_work(c.tenant, c.id, c.attempt) THEN
+        queue := NULL;
+        -- `finish_work`, but for the lane: its row is the hottest of the queue, and would stay locked until this commit is
+        -- on disk. The worker tells the lanes a moment later, for many calls at a time (`leave_lanes`).
+        DELETE FROM tenants_work w
+         WHERE w.tenant_id = c.tenant AND w.id = c.id AND w.attempt = c.attempt AND w.state = 'running'
+        RETURNING w.queue INTO queue;
+        IF FOUND THEN
             UPDATE inference_generation g
                SET state = c.state, error = c.error, finished_at = clock_timestamp(),
                    -- Vectors are cheap to make again, and large.
