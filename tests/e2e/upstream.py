@@ -261,6 +261,14 @@ class _Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 7, "completion_tokens": 1_000_000, "total_tokens": 1_000_007}
         self._json(200, {**self._completion(body, "too much"), "usage": usage})
 
+    def _dear_overruns(self, body: dict[str, Any], number: int) -> None:
+        """The model named dear reports ten times of what it was asked for; any other fails."""
+        if body["model"] != "dear":
+            self._json(500, {"error": {"message": "oops"}})
+            return
+        usage = {"prompt_tokens": 70, "completion_tokens": 100, "total_tokens": 170}
+        self._json(200, {**self._completion(body, "ten times"), "usage": usage})
+
     def _hangs(self, body: dict[str, Any], number: int) -> None:
         """Two words, then silence until the test releases it or the caller leaves."""
         self._start_stream()
