@@ -15,6 +15,7 @@ from tenants.admin_base import BILLING, KNOWLEDGE, AtriumAdmin, TenantAdmin
 from . import catalogue, prompts_admin  # noqa: F401  the latter registers its pages
 from .deployment_form import DeploymentForm
 from .models import Deployment, Generation, Grant, Model
+from .safety import admin as safety_admin  # noqa: F401  which registers its pages
 
 
 @admin.register(Grant)

@@ -211,7 +211,7 @@ def _completed(request: ChatRequest, body: dict[str, Any], closing: bytes) -> En
 
 def _versions(call: Call, guard: Guard) -> dict[str, Any]:
     """What a kept answer depends on beside the request: how it was screened, and the prompt that it came from."""
-    return {"safety": guard.settings, "prompt": call.admitted.prompt_version}
+    return {"safety": guard.version, "prompt": call.admitted.prompt_version}
 
 
 def _from_cache(form: Form, kept: Completion, meter: CallMeter) -> Ending:

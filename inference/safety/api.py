@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.db.models import OuterRef, Subquery
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -15,7 +16,7 @@ from tenants.ids import parse_public_id, public_id
 from tenants.pagination import list_of, page
 from tenants.scope import tenant_scope
 
-from ..models import SafetyPolicy, Screening
+from ..models import Generation, SafetyPolicy, Screening
 from ..requests import parse
 from . import policies, verdicts
 from .policy import SafetySettings, Stage, Strict
@@ -23,7 +24,7 @@ from .trial import Trial, try_policy
 
 READ, WRITE = "safety.read", "safety.write"
 MOST_TRIED = 100_000
-CALL_PREFIX = "chatcmpl-"
+_CALL_PREFIXES = {"chat": "chatcmpl-", "response": "resp_"}
 _FOR_MODEL = OpenApiParameter(
     "model", str, description="The alias of a model: its own policy, which counts instead of the general one, whole."
 )
@@ -80,7 +81,7 @@ class ScreeningObject(serializers.Serializer):
 
     id = serializers.CharField()
     object = serializers.CharField()
-    call = serializers.CharField(help_text="The id of the completion.")
+    call = serializers.CharField(help_text="The id of the completion or the response.")
     stage = serializers.CharField()
     screen = serializers.CharField()
     action = serializers.CharField()
@@ -181,16 +182,18 @@ class ScreeningsView(TenantAPIView):
 
     @extend_schema(
         operation_id="list_safety_screenings",
-        parameters=[OpenApiParameter("call", str, description="Of one completion only, by its id.")],
+        parameters=[OpenApiParameter("call", str, description="Of one completion or response only, by its id.")],
         responses=list_of(ScreeningObject),
     )
     def get(self, request: Request) -> Response:
         """What the screens found in your calls, newest first."""
         with tenant_scope():
-            rows = Screening.objects.all()
+            kind = Generation.objects.filter(id=OuterRef("generation_id")).values("kind")[:1]
+            rows = Screening.objects.annotate(kind=Subquery(kind))
             if "call" in request.query_params:
-                call = parse_public_id(CALL_PREFIX, request.query_params["call"])
-                rows = rows.filter(generation_id=call) if call else rows.none()
+                asked = request.query_params["call"]
+                calls = filter(None, (parse_public_id(prefix, asked) for prefix in _CALL_PREFIXES.values()))
+                rows = rows.filter(generation_id__in=list(calls))
             return Response(page(rows, request, prefix=verdicts.PREFIX, shape=_screening))
 
 
@@ -231,11 +234,11 @@ def _trial(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _screening(row: Screening) -> dict[str, Any]:
+def _screening(row: Any) -> dict[str, Any]:
     return {
         "id": public_id(verdicts.PREFIX, row.id),
         "object": "safety_screening",
-        "call": public_id(CALL_PREFIX, row.generation_id),
+        "call": public_id(_CALL_PREFIXES.get(row.kind or "", "chatcmpl-"), row.generation_id),
         "stage": row.stage,
         "screen": row.screen,
         "action": row.action,

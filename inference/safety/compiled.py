@@ -25,17 +25,19 @@ _DENIED = "DENIED_TERM"
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """A policy with its screens ready."""
+    """A policy with its screens ready. `version` is the id of its row; two calls under one version are screened alike."""
 
     settings: SafetySettings
     input: Sequence[ActiveScreen]
     passages: Sequence[ActiveScreen]
     output: Sequence[ActiveScreen]
+    version: str = ""
 
 
-def compiled(settings: SafetySettings) -> CompiledPolicy:
+def compiled(settings: SafetySettings, *, version: str = "") -> CompiledPolicy:
     """`settings` with its screens ready; equal screens of two stages are one object."""
-    return CompiledPolicy(settings, _stage(settings, "input"), _stage(settings, "passages"), _stage(settings, "output"))
+    stages = (_stage(settings, "input"), _stage(settings, "passages"), _stage(settings, "output"))
+    return CompiledPolicy(settings, *stages, version)
 
 
 def _stage(settings: SafetySettings, stage: Stage) -> Sequence[ActiveScreen]:

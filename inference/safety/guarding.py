@@ -6,7 +6,7 @@ ones in a thread, so that other calls go on meanwhile.
 
 import itertools
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from uuid import UUID
 
 from ..grounded_output import GroundedOutput
@@ -17,7 +17,7 @@ from .compiled import CompiledPolicy
 from .messages import ContentFiltered, new_texts, screen_messages, screen_passages
 from .moderated_stream import ModeratedOutput
 from .moderation import UNJUDGED, Moderation
-from .output import Chained, Outgoing, ScreenedOutput
+from .output import Chained, Outgoing, ScreenedOutput, every_choice_ends
 from .policies import policy_in_force, remembered_policy
 from .text import Action
 from .verdicts import Verdicts, record_screenings
@@ -106,9 +106,9 @@ class Guard:
         return self._output if grounded is None else Chained(grounded, self._output)
 
     @property
-    def settings(self) -> dict[str, Any] | None:
-        """What it screens by, once it has looked at the messages: an answer that is kept was screened so."""
-        return None if self._policy is None else self._policy.settings.model_dump(mode="json")
+    def version(self) -> str | None:
+        """Of the policy, once the messages were looked at: an answer that is kept was screened by it."""
+        return None if self._policy is None else self._policy.version
 
     @property
     def ended(self) -> bool:
@@ -121,6 +121,8 @@ class Guard:
 
     def judging(self, chunks: AsyncGenerator[Chunk, None], begun: Callable[[], None]) -> AsyncGenerator[Chunk, None]:
         """A stream, after a moderation model where the policy asks one; `begun` is told of its first piece then."""
+        if self._output is not None:
+            chunks = every_choice_ends(chunks)
         return chunks if self._moderated is None else self._moderated.stream(chunks, begun)
 
     @property

@@ -27,7 +27,7 @@ from tenants.scope import tenant_scope
 
 from ..bedrock_accounts import bedrock_account
 from ..catalogue import deployments_of
-from ..models import DeploymentBase, Grant, Model
+from ..models import DeploymentBase, Grant, Model, TenantDeployment
 from ..providers.base import ProviderError
 from ..providers.bedrock import apply_guardrail
 from ..providers.openai_http import headers_with, posted, whole
@@ -90,13 +90,15 @@ class OpenAIModeration:
         self._model = deployment.upstream_model
         self._thresholds = thresholds
         self._headers = headers_with(deployment.api_key)
+        self._public = isinstance(deployment, TenantDeployment)
 
     async def judge(self, texts: Sequence[str], source: Source) -> list[Judgement]:
         """One POST for all of them."""
+        body = {"model": self._model, "input": list(texts)}
         try:
             async with (
                 asyncio.timeout(_SECONDS),
-                posted(self._url, self._headers, {"model": self._model, "input": list(texts)}) as posting,
+                posted(self._url, self._headers, body, public=self._public) as posting,
             ):
                 answer = json_object(await whole(posting))
         except TimeoutError as error:

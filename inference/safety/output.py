@@ -9,9 +9,11 @@ A policy that only flags holds nothing back and changes nothing.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol
 
+from ..providers.base import Chunk
 from .text import ActiveScreen, Note, ScreenedText, screened
 from .tool_arguments import screened_arguments
 from .verdicts import Verdicts
@@ -48,6 +50,24 @@ class Chained:
         for step in self._steps:
             choice = step.message(choice, position)
         return choice
+
+
+async def every_choice_ends(chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+    """A stream whose choices all say that they have finished, where a server forgets to: what is held back comes out then."""
+    open_choices: dict[int, None] = {}
+    async with aclosing(chunks) as source:
+        async for chunk in source:
+            for choice in (choice for choices in chunk.choices for choice in choices):
+                index = int(choice.get("index") or 0)
+                if choice.get("finish_reason"):
+                    open_choices.pop(index, None)
+                else:
+                    open_choices[index] = None
+            yield chunk
+    if open_choices:
+        yield Chunk(
+            choices=[[{"index": index, "delta": {}, "finish_reason": "stop"} for index in sorted(open_choices)]]
+        )
 
 
 class ScreenedOutput:

@@ -57,7 +57,8 @@ def policy_in_force(alias: str) -> CompiledPolicy | None:
 @lru_cache(maxsize=128)
 def _compiled(tenant_id: UUID, policy_id: UUID) -> CompiledPolicy | None:
     """A version never changes, so it is read and made ready once a process."""
-    policy = compiled(SafetySettings.model_validate(SafetyPolicy.objects.get(id=policy_id).settings))
+    row = SafetyPolicy.objects.get(id=policy_id)
+    policy = compiled(SafetySettings.model_validate(row.settings), version=str(row.id))
     return policy if any(policy.settings.names().values()) else None
 
 

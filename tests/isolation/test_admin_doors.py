@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import Budget, UsageRecord
-from inference.models import Feedback, Generation, Grant, Prompt, PromptVersion
+from inference.models import Feedback, Generation, Grant, Prompt, PromptVersion, SafetyPolicy, Screening
 from knowledge.models import File, Space, VectorStore, VectorStoreFile
 from tenants.audit import COMMAND_LINE, record
 from tenants.ids import uuid7
@@ -29,7 +29,8 @@ __all__ = ["plain_static_files"]
 MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, Membership, AuditEvent, Tenant, Budget, UsageRecord,
-    Generation, Grant, Prompt, PromptVersion, Feedback,
+    Generation, Grant, Prompt, PromptVersion, Feedback, SafetyPolicy,
+    Screening,
 ]  # fmt: skip
 ACTIONS = {ApiKey: "revoke", SigningSecret: "revoke", Tenant: "suspend"}
 
@@ -85,6 +86,10 @@ def theirs(acme: Member) -> dict[type, Any]:
             **own, generation_id=call.id, kind="chat", rater="x", end_user=MARK, alias=MARK, comment=MARK, rating=1,
             answered_at=datetime.now(UTC),
         )  # fmt: skip
+        policy = SafetyPolicy.objects.create(**own, alias=MARK, version=1, settings={"deny_list": [MARK]})
+        screening = Screening.objects.create(
+            **own, generation_id=call.id, stage="input", screen=MARK, action="flag", count=1, categories=[MARK]
+        )
         event = record(by=COMMAND_LINE, action=MARK, target=store)
         rows = [
             store,
@@ -98,6 +103,8 @@ def theirs(acme: Member) -> dict[type, Any]:
             prompt,
             version,
             feedback,
+            policy,
+            screening,
             ApiKey.objects.get(),
             Membership.objects.get(),
         ]

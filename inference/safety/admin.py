@@ -1,0 +1,93 @@
+"""Admin pages of safety: the policies, version by version, and what the screens found. Neither shows what was read."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from tenants.admin_base import KNOWLEDGE, TenantAdmin, TenantForm
+
+from ..models import SafetyPolicy, Screening
+from ..requests import parse
+from .policies import set_policy
+from .policy import SafetySettings
+
+
+class SafetyPolicyForm(TenantForm):
+    """A new version, written as for the API."""
+
+    settings = forms.JSONField(
+        widget=UnfoldAdminTextareaWidget, initial=dict, required=False,
+        help_text="As for PUT /v1/safety_policy. {} switches every screen off.",
+    )  # fmt: skip
+
+    class Meta:
+        model = SafetyPolicy
+        fields = ("alias",)
+
+
+@admin.register(SafetyPolicy)
+class SafetyPolicyAdmin(TenantAdmin):
+    """What is screened, and how that changed. A change is a new version."""
+
+    group, icon, label, area = KNOWLEDGE, "shield", "Safety policies", "safety"
+    offers = frozenset({"add"})
+    add_form = SafetyPolicyForm
+    list_display = ("of_model", "version", "screens", "created_at")
+    search_fields = ("=alias",)
+    ordering = ("-id",)
+    add_fields = ("alias", "settings")
+    fields = ("of_model", "version", "shown_settings", "created_at")
+    readonly_fields = ("of_model", "shown_settings", "created_at")
+
+    @display(description="Model")
+    def of_model(self, row: SafetyPolicy) -> str:
+        return row.alias or "every other"
+
+    @display(description="Screens")
+    def screens(self, row: SafetyPolicy) -> str:
+        if row.settings is None:
+            return "removed"
+        on = SafetySettings.model_validate(row.settings).names()
+        return "; ".join(f"{stage}: {', '.join(names)}" for stage, names in on.items() if names) or "none"
+
+    @display(description="Settings")
+    def shown_settings(self, row: SafetyPolicy) -> str:
+        return json.dumps(row.settings, indent=2, ensure_ascii=False)
+
+    def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> SafetyPolicy:
+        """`policies.set_policy`."""
+        data = form.cleaned_data
+        settings = parse(SafetySettings, json.dumps(data["settings"] or {}).encode())
+        return set_policy(settings=settings, alias=data["alias"] or "", by=self._visitor(request).actor)
+
+
+@admin.register(Screening)
+class ScreeningAdmin(TenantAdmin):
+    """What the screens found in calls."""
+
+    group, icon, label, area = KNOWLEDGE, "policy_alert", "Safety findings", "safety"
+    list_display = ("screen", "action", "stage", "found", "count", "call", "created_at")
+    list_filter = ("screen", "action", "stage")
+    search_fields = ("=generation_id",)
+    search_help_text = "The id of a call."
+    ordering = ("-id",)
+    fields = ("screen", "action", "stage", "found", "count", "call", "shown_details", "created_at")
+    readonly_fields = ("found", "call", "shown_details", "created_at")
+
+    @display(description="Categories")
+    def found(self, row: Screening) -> str:
+        return ", ".join(row.categories)
+
+    @display(description="Call")
+    def call(self, row: Screening) -> str:
+        return str(row.generation_id)
+
+    @display(description="Where, without what")
+    def shown_details(self, row: Screening) -> str:
+        return json.dumps(row.details, indent=2)
