@@ -1,5 +1,6 @@
 """`/v1/safety_policy` and what the screens found: versions, patches, one model's own policy, trials, strangers."""
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ import pytest
 
 from inference.catalogue import forget_terms
 from inference.models import SafetyPolicy, Screening
+from inference.safety import policies
 from inference.safety.policies import forget_policies, merged, policy_in_force, remembered_policy
 from inference.safety.text import Hit
 from inference.safety.verdicts import Verdicts, record_screenings
@@ -164,6 +166,23 @@ def test_policies_and_finds_are_their_tenants_own(acme: Member, globex: Member) 
     assert acme.client.get("/v1/safety_screenings", {"call": "chatcmpl-nonsense"}).json()["data"] == []
     with acting_for(acme.tenant.id), tenant_scope():
         assert Screening.objects.count() == 1
+
+
+def test_while_one_call_asks_again_the_others_go_on_with_what_was_known(
+    acme: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(policies, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    put(acme, POLICY)
+    names(acme, "m")
+    known = remembered_policy(acme.tenant.id, "m")
+    assert known is not None and known[0] is not None
+    now[0] += 3.1
+    assert [remembered_policy(acme.tenant.id, "m") for _ in range(3)] == [None, known, known]
+    now[0] += 1.0
+    assert remembered_policy(acme.tenant.id, "m") is None  # nobody came back with an answer
+    now[0] += 60
+    assert [remembered_policy(acme.tenant.id, "m") for _ in range(2)] == [None, None]
 
 
 def test_patches_merge_as_the_standard_says() -> None:
