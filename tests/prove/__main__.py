@@ -25,6 +25,7 @@ PROOFS = {
     4: "one_connection",
     5: "recall",
     6: "budget",
+    7: "cancelled",
     9: "idempotency",
     10: "outages",
     11: "poison",

@@ -6,12 +6,16 @@ unique, so what was served can be held against what was charged, call by call.
 
 import base64
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests.e2e.upstream import WORDS, Upstream, _Handler
+
+#: A dripping answer has so many words, and so many seconds lie between two.
+DRIPS, SECONDS_A_DRIP = 40, 0.05
 
 
 class CountingUpstream(Upstream):
@@ -55,6 +59,19 @@ class _PatientHandler(_Handler):
         for word in WORDS[2:]:
             self._event(body, {"content": word})
         self._finish(body)
+
+    def _drips(self, body: dict[str, Any], number: int) -> None:
+        """A word now and then, until its reader has gone."""
+        with self.server.holding():
+            self._start_stream()
+            for count in range(DRIPS):
+                self._event(body, {"content": f"word{count % 10} "})
+                time.sleep(SECONDS_A_DRIP)
+            self._event(body, {}, "stop")
+            usage = {"prompt_tokens": 7, "completion_tokens": 2 * DRIPS, "total_tokens": 7 + 2 * DRIPS}
+            self._data({"id": "up-1", "object": "chat.completion.chunk", "choices": [], "usage": usage})
+            self._chunk(b"data: [DONE]\n\n")
+            self._chunk(b"")
 
     def _obeys(self, body: dict[str, Any], number: int) -> None:
         """The worst of models: it does what any text in its prompt asks, with every canary that it can see."""
