@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 verify-providers verify-clients lint check-production prove bench bench-retrieval eval-retrieval eval-safety lock clean
+.PHONY: demo run test verify-s3 verify-providers verify-clients lint check-production prove bench bench-gateway bench-retrieval eval-retrieval eval-safety lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -72,6 +72,9 @@ prove: .venv/.dev  ## the promises of the README that take too long for the suit
 
 bench: .venv/.dev  ## Atrium beside LiteLLM's proxy, the bare embedder and bare SQL, in one run
 	@$(BIN)/python -m tests.bench
+
+bench-gateway: .venv/.dev  ## a gateway's overhead beside LiteLLM's proxy, paced streams, a thousand streams at once
+	@$(BIN)/python -m tests.bench.gateway && $(BIN)/python -m tests.bench.streams
 
 eval-retrieval: .venv/.dev  ## nDCG@10 and recall@10 of search, through the API; COLLECTION=folder for another one than CISI
 	@$(BIN)/python -m tests.eval $(COLLECTION)

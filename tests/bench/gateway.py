@@ -4,7 +4,8 @@
 
 Both gateways run at once and are asked in turn, in short rounds whose order alternates, so that a noisy neighbour
 meets both. Prints one `metric <name> <value>` line per figure: requests/s (of those answered with 2xx), p50 and p95 in
-ms, and errors, for plain and streamed chat completions at 16 connections and plain ones at one ("alone"). Exits with
+ms, and errors, for plain and streamed chat completions at 16 connections and plain ones at one ("alone") and at 64
+("wide"). Straight to the upstream, for scale, as "direct". Exits with
 1 when the benchmark cannot run or Atrium failed a request: a rate with errors in it is no figure.
 """
 
@@ -21,7 +22,8 @@ from tests.bench.upstream import fake_upstream
 PLAIN = Load(name="plain", stream=False, connections=16)
 STREAM = Load(name="stream", stream=True, connections=16)
 ALONE = Load(name="alone", stream=False, connections=1)
-LOADS = (PLAIN, STREAM, ALONE)
+WIDE = Load(name="wide", stream=False, connections=64)
+LOADS = (PLAIN, STREAM, ALONE, WIDE)
 
 ROUNDS = 2
 ROUND_SECONDS = 5
@@ -49,8 +51,9 @@ def main() -> int:
 
 
 def _compare(upstream_url: str) -> Results:
+    direct = Target(name="direct", base_url=upstream_url, keys=("none",), model="fake")
     with litellm_target(upstream_url=upstream_url) as litellm, atrium_target(upstream_url=upstream_url) as atrium:
-        return measure_targets([litellm, atrium])
+        return measure_targets([direct, litellm, atrium])
 
 
 def measure_targets(targets: Sequence[Target]) -> Results:
@@ -80,6 +83,7 @@ def _metrics(results: Results) -> Iterator[Metric]:
         yield f"{name}.{load.name}.rps", round(figures.rps, 1)
         yield f"{name}.{load.name}.p50_ms", round(figures.p50_ms, 2)
         yield f"{name}.{load.name}.p95_ms", round(figures.p95_ms, 2)
+        yield f"{name}.{load.name}.p99_ms", round(figures.p99_ms, 2)
     for name in names:
         yield f"{name}.errors", sum(figures.errors for (owner, _load), figures in results.items() if owner == name)
     if "atrium" in names:
@@ -91,6 +95,8 @@ def _ratios(results: Results) -> Iterator[Metric]:
     for load in (PLAIN, STREAM):
         yield f"gateway.{load.name}.ratio", round(results["atrium", load].rps / results["litellm", load].rps, 2)
     yield "gateway.p50.ratio", round(results["atrium", ALONE].p50_ms / results["litellm", ALONE].p50_ms, 3)
+    # Of Atrium the slowest of a hundred, of LiteLLM the usual one.
+    yield "gateway.wide.ratio", round(results["atrium", WIDE].p99_ms / results["litellm", WIDE].p50_ms, 3)
 
 
 if __name__ == "__main__":

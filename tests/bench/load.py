@@ -21,7 +21,7 @@ from tests.bench.processes import BenchError, shared_file
 REQUEST_TIMEOUT = 20
 LAST_WORD = "word63"
 FIGURES_LINE = re.compile(
-    r"rps (?P<rps>[\d.]+) p50_ms (?P<p50>[\d.]+) p95_ms (?P<p95>[\d.]+) p99_ms [\d.]+ "
+    r"rps (?P<rps>[\d.]+) p50_ms (?P<p50>[\d.]+) p95_ms (?P<p95>[\d.]+) p99_ms (?P<p99>[\d.]+) "
     r"errors (?P<errors>\d+) non2xx (?P<refused>\d+)"
 )
 
@@ -52,6 +52,7 @@ class Figures:
     rps: float
     p50_ms: float
     p95_ms: float
+    p99_ms: float
     errors: int
 
 
@@ -73,6 +74,7 @@ def combine(runs: Sequence[Figures]) -> Figures:
         rps=statistics.mean(run.rps for run in runs),
         p50_ms=statistics.mean(run.p50_ms for run in runs),
         p95_ms=statistics.mean(run.p95_ms for run in runs),
+        p99_ms=statistics.mean(run.p99_ms for run in runs),
         errors=sum(run.errors for run in runs),
     )
 
@@ -117,5 +119,6 @@ def _read(output: str, complaint: str, seconds: int) -> Figures:
         rps=max(0.0, float(found["rps"]) - refused / seconds),
         p50_ms=float(found["p50"]),
         p95_ms=float(found["p95"]),
+        p99_ms=float(found["p99"]),
         errors=int(found["errors"]) + refused,
     )
