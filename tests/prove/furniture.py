@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import orjson
 from django.apps import apps
 
 from billing.models import TenantPrice
@@ -78,6 +79,15 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         conversation = post("conversations", json={"items": said, "metadata": {"mark": mark}})
         items = client.get(f"/v1/conversations/{conversation['id']}/items").json()
         response = post("responses", json={"model": model, "input": f"I am {mark}"})
+        alias = post("grants", json={"alias": f"{mark}-alias", "target": "local-extractive"})
+        variant = post("variants", json={"name": mark, "base": "local-extractive"})
+        call = {"custom_id": mark, "method": "POST", "url": "/v1/chat/completions", "body": {"metadata": {"a": mark}}}
+        calls = post("files", files={"file": (f"{mark}.jsonl", orjson.dumps(call))}, data={"purpose": "batch"})
+        job = post(
+            "batches",
+            json={"input_file_id": calls["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"},
+        )
+        eventually(lambda: client.get(f"/v1/batches/{job['id']}").json()["status"] in ("completed", "failed"))
         eventually(lambda: client.get(f"/v1/vector_stores/{store['id']}").json()["file_counts"]["completed"] == 1)
     ground.sql("UPDATE tenants_tenant SET name = %s WHERE id = %s RETURNING id", mark, tenant.id)
     email = f"{mark}@example.org"
@@ -92,7 +102,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         }
         TenantPrice.objects.create(tenant_id=tenant_id, **price)
         served = Model.objects.get(name=model)
-        TenantDeployment.objects.create(
+        account = TenantDeployment.objects.create(
             tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream
         )
         BucketObject.objects.create(
@@ -113,6 +123,10 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "conversation_id": conversation["id"],
         "item_id": items["first_id"],
         "response_id": response["id"],
+        "grant_id": alias["id"],
+        "variant_id": variant["id"],
+        "deployment_id": public_id("deployment_", account.id),
+        "job_id": job["id"],
         "version_id": mark,
         "label_id": mark,
     }

@@ -24,7 +24,17 @@ from tests.prove.verdict import Verdict
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 #: Ends of routes that answer no GET.
-_POST_ONLY = ("search", "file_batches", "cancel", "replace", "refresh", "rotate", "/sync", "/render")
+_POST_ONLY = (
+    "search",
+    "file_batches",
+    "cancel",
+    "replace",
+    "refresh",
+    "rotate",
+    "/sync",
+    "/render",
+    "policies/<path:model_id>",
+)
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _LISTS = (
     "files", "vector_stores", "api_keys", "signing_secrets", "vector_stores/{own_store_id}/files", "chat/completions",
