@@ -5,11 +5,7 @@ decide, so that there is one retry layer.
 """
 
 import base64
-import socket
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -21,60 +17,23 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from .base import Cancellation, Cancelled, Completion, Prompt, ProviderError
+from .line import Line, current_line, hold
 from .openai_wire import MAX_ANSWER_BYTES, completion_of, garbage, json_object, request_body, status_error
 
 _READ_BYTES = 64 * 1024
 
 
-class _Line:
-    """The socket of one call. Another thread may shut it down, from before the answer begins until it is let go:
-    a close alone would not wake the thread that reads from it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._broken = False
-
-    def hold(self, held: socket.socket | None) -> None:
-        """The call goes over `held`."""
-        with self._lock:
-            self._socket = held
-            if self._broken:
-                self._shut_down()
-
-    def let_go(self) -> socket.socket | None:
-        """The call is over; its socket, if it had one, may serve another."""
-        with self._lock:
-            held, self._socket = self._socket, None
-            return held
-
-    def close(self) -> None:
-        """Break the call off."""
-        with self._lock:
-            self._broken = True
-            self._shut_down()
-
-    def _shut_down(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):  # the server was faster
-                # Not the TLS socket's own method, which takes the reader's state away under it.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-
-_line: ContextVar[_Line] = ContextVar("line")
-
-
 class _HTTPConnection(HTTPConnection):
     def getresponse(self) -> Any:
         """The wait for an answer, which can be long, is where a call is most often broken off."""
-        _line.get().hold(self.sock)
+        hold(self.sock)
         return super().getresponse()
 
 
 class _HTTPSConnection(HTTPSConnection):
     def getresponse(self) -> Any:
         """As without TLS."""
-        _line.get().hold(self.sock)
+        hold(self.sock)
         return super().getresponse()
 
 
@@ -128,10 +87,10 @@ class OpenAICompatible:
 
     def _post(self, path: str, body: dict[str, Any], cancellation: Cancellation | None) -> "_Answer":
         timeout = urllib3.Timeout(connect=settings.UPSTREAM_CONNECT_SECONDS, read=settings.UPSTREAM_READ_SECONDS)
-        line = _Line()
+        line = Line()
         if cancellation is not None:
             cancellation.watch(line)
-        _line.set(line)
+        current_line.set(line)
         try:
             response = _pool().request(
                 "POST",
@@ -157,7 +116,7 @@ class OpenAICompatible:
 class _Answer:
     """What a server answers, read part by part. Its connection is let go exactly once: given back or closed."""
 
-    def __init__(self, response: urllib3.HTTPResponse, line: _Line, cancellation: Cancellation | None) -> None:
+    def __init__(self, response: urllib3.HTTPResponse, line: Line, cancellation: Cancellation | None) -> None:
         self._response = response
         self._line = line
         self._cancellation = cancellation

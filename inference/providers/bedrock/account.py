@@ -28,7 +28,7 @@ from botocore.utils import get_environ_proxies
 from django.conf import settings
 
 from ..base import ProviderError
-from .calls import current_line
+from ..line import hold, let_go
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ class _Sender:
 class _HTTPConnection(AWSHTTPConnection):
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         """The wait for an answer, which can be long, is where a call is most often broken off."""
-        _hold(self.sock)
+        hold(self.sock)
         return super().getresponse(*args, **kwargs)
 
 
 class _HTTPSConnection(AWSHTTPSConnection):
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         """As without TLS."""
-        _hold(self.sock)
+        hold(self.sock)
         return super().getresponse(*args, **kwargs)
 
 
@@ -153,7 +153,7 @@ class _HTTPPool(AWSHTTPConnectionPool):
 
     def _put_conn(self, conn: Any) -> None:
         """The next call may take it from here on."""
-        _let_go()
+        let_go()
         super()._put_conn(conn)
 
 
@@ -162,15 +162,5 @@ class _HTTPSPool(AWSHTTPSConnectionPool):
 
     def _put_conn(self, conn: Any) -> None:
         """As without TLS."""
-        _let_go()
+        let_go()
         super()._put_conn(conn)
-
-
-def _hold(sock: Any) -> None:
-    if (line := current_line()) is not None:
-        line.hold(sock)
-
-
-def _let_go() -> None:
-    if (line := current_line()) is not None:
-        line.let_go()

@@ -6,62 +6,20 @@ little ahead of the task that reads it: then TCP holds the server back.
 """
 
 import asyncio
-import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Generic, TypeVar
 
 from django.conf import settings
 
+from ..line import Line, current_line
+
 T = TypeVar("T")
 #: How many events a thread may be ahead of the task that reads them.
 _AHEAD = 64
-
-
-class Line:
-    """The socket of one call. Another thread may shut it down, from before the answer begins until it is let go:
-    a close alone would not wake the thread that reads from it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._broken = False
-
-    def hold(self, held: socket.socket | None) -> None:
-        """The call goes over `held`."""
-        with self._lock:
-            self._socket = held
-            if self._broken:
-                self._shut_down()
-
-    def let_go(self) -> None:
-        """The call is over; its socket may serve another."""
-        with self._lock:
-            self._socket = None
-
-    def break_off(self) -> None:
-        """End the call now, or as soon as it has a socket."""
-        with self._lock:
-            self._broken = True
-            self._shut_down()
-
-    def _shut_down(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):  # the server was faster
-                # Not the TLS socket's own method, which takes the reader's state away under it.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-
-_line: ContextVar[Line | None] = ContextVar("line", default=None)
-
-
-def current_line() -> Line | None:
-    """The line of the call that this thread makes; None where nobody can break it off."""
-    return _line.get()
 
 
 @lru_cache(maxsize=1)
@@ -71,12 +29,12 @@ def _threads() -> ThreadPoolExecutor:
 
 def _start(line: Line, function: Callable[[], T]) -> "Future[T]":
     def work() -> T:
-        token = _line.set(line)
+        token = current_line.set(line)
         try:
             return function()
         finally:
             line.let_go()
-            _line.reset(token)
+            current_line.reset(token)
 
     return _threads().submit(work)
 
@@ -88,7 +46,7 @@ async def in_thread(function: Callable[[], T]) -> T:
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
-        line.break_off()
+        line.close()
         raise
 
 
@@ -170,4 +128,4 @@ async def stream_in_thread(produce: Callable[[], Iterator[T]]) -> AsyncGenerator
         handover.abandon()
         if not future.done():
             future.cancel()
-            line.break_off()
+            line.close()
