@@ -10,7 +10,7 @@ import numpy as np
 import stamina
 from django.conf import settings
 
-from knowledge.ports import EmbedderUnavailable
+from knowledge.ports import Embedder, EmbedderUnavailable
 from tenants.errors import InvalidRequest
 from tenants.scope import tenant_scope
 
@@ -77,9 +77,17 @@ class LocalEmbedder:
             )
         return local_minilm().embed(texts)
 
+    def embed_counted(self, passages: Sequence[str] | Sequence[list[int]]) -> tuple[np.ndarray, int]:
+        """Also the word pieces of `passages`."""
+        return self.embed(passages), _counted(self, passages)
+
     def count_tokens(self, text: str) -> int:
         """Word pieces of `text`."""
         return local_minilm().count_tokens(text)
+
+
+def _counted(embedder: Embedder, passages: Sequence[str] | Sequence[list[int]]) -> int:
+    return sum(embedder.count_tokens(passage) if isinstance(passage, str) else len(passage) for passage in passages)
 
 
 class RemoteEmbedder:
@@ -106,6 +114,10 @@ class RemoteEmbedder:
             EmbedderUnavailable: the server failed; temporary.
             InvalidRequest: it refused the passages, or answered with other dimensions.
         """
+        return self.embed_counted(passages)[0]
+
+    def embed_counted(self, passages: Sequence[str] | Sequence[list[int]]) -> tuple[np.ndarray, int]:
+        """Also the tokens of `passages` as the server counted them; where it did not, by our own count."""
         requests = [passages[start : start + _REQUEST_TEXTS] for start in range(0, len(passages), _REQUEST_TEXTS)]
         try:
             answers = [self._ask(requests[0])] if len(requests) == 1 else list(_connections().map(self._ask, requests))
@@ -113,19 +125,21 @@ class RemoteEmbedder:
             if error.status == 400:
                 raise InvalidRequest(error.message, param=error.param) from error
             raise EmbedderUnavailable(error.message) from error
-        return np.concatenate(answers) if answers else np.empty((0, self.dimensions), np.float32)
+        if not answers:
+            return np.empty((0, self.dimensions), np.float32), 0
+        return np.concatenate([vectors for vectors, _ in answers]), sum(tokens for _, tokens in answers)
 
-    def _ask(self, passages: Sequence[str] | Sequence[list[int]]) -> np.ndarray:
+    def _ask(self, passages: Sequence[str] | Sequence[list[int]]) -> tuple[np.ndarray, int]:
         for attempt in stamina.retry_context(on=_again, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=2.0):
             with attempt:
-                vectors, _ = self._client.embed(passages)
+                vectors, tokens = self._client.embed(passages)
         try:
             found = np.asarray(vectors, dtype=np.float32)
         except (TypeError, ValueError):
             found = np.empty(0, np.float32)  # vectors of different lengths, or of something else than numbers
         if found.shape != (len(passages), self.dimensions) or not np.isfinite(found).all():
             raise InvalidRequest(f"'{self.model}' answered with vectors that are not {self.dimensions} finite numbers.")
-        return found
+        return found, tokens if tokens > 0 else _counted(self, passages)
 
     def count_tokens(self, text: str) -> int:
         """An estimate by Atrium's own tokenizer."""
@@ -170,8 +184,7 @@ def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tu
     if request.dimensions not in (None, embedder.dimensions):
         raise InvalidRequest(f"'{alias}' has {embedder.dimensions} dimensions.", param="dimensions")
     passages = request.passages()
-    vectors = embedder.embed(passages)
-    tokens = sum(embedder.count_tokens(passage) if isinstance(passage, str) else len(passage) for passage in passages)
+    vectors, tokens = embedder.embed_counted(passages)
     encode = _base64 if request.encoding_format == "base64" else _floats
     data = [{"object": "embedding", "index": index, "embedding": encode(row)} for index, row in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}

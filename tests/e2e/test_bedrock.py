@@ -86,7 +86,11 @@ def test_a_client_that_leaves_hangs_up_on_bedrock(atrium: Atrium, runtime: Bedro
     atrium.settled(tenant)
 
 
-def test_bedrocks_embeddings_come_through_the_api(runtime: BedrockRuntime, tenant: Tenant) -> None:
-    runtime.answers["invoke"] = {"embedding": [0.5, -1.0, 2.0], "inputTextTokenCount": 2}
-    found = tenant.sdk().embeddings.create(model="titan", input=["a", "b"])
+def test_bedrocks_embeddings_come_through_the_api(atrium: Atrium, runtime: BedrockRuntime, tenant: Tenant) -> None:
+    runtime.answers["invoke"] = {"embedding": [0.5, -1.0, 2.0], "inputTextTokenCount": 31}
+    found = tenant.sdk().embeddings.create(model="titan", input=["a longer text, of forty bytes in all ...."] * 2)
     assert [row.embedding for row in found.data] == [[0.5, -1.0, 2.0]] * 2
+    # As Bedrock counts them, not as we would.
+    assert found.usage.prompt_tokens == 62
+    atrium.settled(tenant)
+    assert [quantity for meter, quantity, _ in atrium.ledger(tenant) if meter == "embedding_tokens"] == [62]

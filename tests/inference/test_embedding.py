@@ -27,8 +27,9 @@ def test_the_built_in_model_is_everybodys(acme):
 class Server:
     """Stands in for the HTTP client: answers in the given order, an exception by raising it; counts requests."""
 
-    def __init__(self, *answers):
+    def __init__(self, *answers, tokens=0):
         self.answers, self.asked, self._lock = list(answers), [], threading.Lock()
+        self.tokens = tokens
 
     def embed(self, texts):
         with self._lock:
@@ -36,7 +37,7 @@ class Server:
             answer = self.answers.pop(0) if self.answers else None
         if isinstance(answer, Exception):
             raise answer
-        return [[float(text), 0.0] for text in texts] if answer is None else answer, 0
+        return [[float(text), 0.0] for text in texts] if answer is None else answer, self.tokens
 
 
 def remote(server):
@@ -80,6 +81,22 @@ def test_a_temporary_fault_is_tried_again_and_a_lasting_one_is_not():
 def test_vectors_of_another_shape_are_refused(answer):
     with pytest.raises(InvalidRequest, match="2 finite numbers"):
         remote(Server(answer)).embed(["1", "2"][: len(answer)])
+
+
+def test_tokens_are_the_servers_count_and_ours_where_it_has_none():
+    texts = [str(number) for number in range(300)]
+    # Three requests, of which each says 1,000.
+    assert remote(Server(tokens=1_000)).embed_counted(texts)[1] == 3_000
+    assert remote(Server()).embed_counted(["1", "2"])[1] == 2
+    assert remote(Server([[0.5, 0.5]])).embed_counted([[15339, 1917]])[1] == 2
+    assert LocalEmbedder().embed_counted(["hello there"])[1] == 2
+
+
+def test_a_refusal_of_the_passages_is_the_clients_to_read():
+    refusal = ProviderError("too long", code="upstream_refused", status=400, temporary=False, param="input")
+    with pytest.raises(InvalidRequest, match="too long") as refused:
+        remote(Server(refusal)).embed(["1"])
+    assert refused.value.param == "input"
 
 
 def test_no_texts_are_no_request():
