@@ -75,7 +75,7 @@ class ResponseTranscript:
         self._clock = clock
         self._output = Output(id, cite=lambda text: citations(text, passages or ()))
         self._number = 0
-        self._begun = False
+        self._begun = self._streamed = False
         self._finish_reason: str | None = None
         self._produced: list[str] = []
         self._ending: list[Event] = []
@@ -93,6 +93,7 @@ class ResponseTranscript:
 
     def take(self, chunk: Chunk) -> bytes:
         """Take what arrived together; returns the events for the client."""
+        self._streamed = True
         self.usage = chunk.usage or self.usage
         events = [event for choices in chunk.choices for choice in choices for event in self._take(choice)]
         return self._wired(events)
@@ -131,6 +132,9 @@ class ResponseTranscript:
         """The whole answer."""
         if self._whole is None:
             beginning = [] if self._begun else list(self._beginning())
+            if self._streamed and self._finish_reason is None:
+                # The provider forgot to say that it has finished; what is held back until then must go out.
+                beginning += self._take({"index": 0, "delta": {}, "finish_reason": "stop"})
             reason = _INCOMPLETE.get(self._finish_reason or "stop")
             status = "incomplete" if reason else "completed"
             self._ending = [*beginning, *self._output.finish(status)]

@@ -200,6 +200,14 @@ def test_what_a_document_made_the_model_say_stays_behind_in_streams_too() -> Non
     assert "evil.example" in answer.text() and "steal" in answer.text()
 
 
+def test_what_is_held_back_goes_out_where_the_stream_ends_without_a_word() -> None:
+    grounded = GroundedOutput(allowed=Allowed.within([]), tools=frozenset())
+    search = {"tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}
+    events = told(transcript(search, passages=[], outgoing=grounded), chunk({"content": "It is see http"}))
+    assert events[-1]["response"]["output"][1]["content"][0]["text"] == "It is see http"
+    assert "".join(event["delta"] for event in events if event["type"].endswith("text.delta")) == "It is see http"
+
+
 def test_the_object_repeats_the_request_in_the_sdks_shape() -> None:
     body = {
         "instructions": "Be brief.", "tools": [{"type": "function", "name": "f"}], "temperature": 0.5, "top_p": 0.9,
