@@ -49,7 +49,7 @@ from .prompts import Expanded, Reference, expand
 from .prompts.calls import chat_body
 from .relay import CANCELLATIONS, Entry, Inbox
 from .response_cache import CACHE_HEADER
-from .responses import event_log
+from .responses import event_log, kept
 from .responses.asking import needs_reading, offer_response
 from .responses.prompted import response_body
 from .responses.transcript import response_error
@@ -84,12 +84,16 @@ class Endpoint:
     reads: Callable[[bytes], bool] = lambda body: False
     #: An error's body and the events before it → the last event of a stream that broke off.
     stream_error: Callable[[bytes, bytes], bytes] = chat_error
+    #: The first answer to an idempotency key that was used before.
+    replay: Callable[..., dict[str, Any]] = generations.replay
 
 
 ENDPOINTS = {
     "/v1/chat/completions": Endpoint("chat", "chat", lambda body, terms, _: offer_chat(body, terms), chat_body),
     "/v1/embeddings": Endpoint("embeddings", "embedding", lambda body, terms, _: offer_embeddings(body, terms)),
-    "/v1/responses": Endpoint("response", "chat", offer_response, response_body, needs_reading, response_error),
+    "/v1/responses": Endpoint(
+        "response", "chat", offer_response, response_body, needs_reading, response_error, kept.replay
+    ),
 }
 
 
@@ -288,7 +292,7 @@ class Gateway:
                 raise
             first = await self._in_thread(
                 partial(
-                    generations.replay,
+                    endpoint.replay,
                     tenant_id=caller.tenant_id,
                     key_id=caller.key_id,
                     idempotency_key=idempotency_key or "",

@@ -9,12 +9,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tenants.audit import Actor, record
+from tenants.audit import Actor
+from tenants.audit import record as write_audit
 from tenants.errors import AtriumError, InvalidRequest
+from tenants.idempotency import StillInFlight
 from tenants.ids import parse_public_id
-from tenants.models import Work
-from tenants.scope import tenant_scope
+from tenants.models import IdempotencyRecord, Work
+from tenants.scope import acting_for, tenant_scope
 
+from .. import generations
 from ..models import Generation
 from .conversations import bring_in_of
 from .history import RESPONSE, Sight, groups_of, no_response
@@ -76,6 +79,25 @@ def queued(request: ResponseRequest, *, id: UUID, now: datetime) -> dict[str, An
     return response_json(request, id=id, created=int(now.timestamp()), status="queued")
 
 
+def replay(*, tenant_id: UUID, key_id: UUID, idempotency_key: str, fingerprint: str) -> dict[str, Any]:
+    """The first answer to an idempotency key; of a response in the background the object as it is now.
+
+    Raises like `generations.replay`.
+    """
+    try:
+        return generations.replay(
+            tenant_id=tenant_id, key_id=key_id, idempotency_key=idempotency_key, fingerprint=fingerprint
+        )
+    except StillInFlight:
+        with acting_for(tenant_id), tenant_scope():
+            record = IdempotencyRecord.objects.filter(caller=str(key_id), key=idempotency_key).first()
+            ident = record.generation_id if record else None
+            row = Generation.objects.filter(id=ident).first() if ident else None
+            if row is None or not (row.request or {}).get("background"):
+                raise
+            return shape(row)
+
+
 def delete(text: str, *, sight: Sight, by: Actor, now: datetime) -> Generation:
     """Erase the contents of a response, which is returned as it was; its cost and its place in the lists of calls stay.
 
@@ -91,7 +113,7 @@ def delete(text: str, *, sight: Sight, by: Actor, now: datetime) -> Generation:
             )
         bring_in_of(row, now=now)
         Generation.objects.filter(id=row.id).update(request=None, answer=None)
-        record(by=by, action="response.deleted", target=row)
+        write_audit(by=by, action="response.deleted", target=row)
     return row
 
 

@@ -129,8 +129,10 @@ def test_a_conversation_goes_on_and_a_second_response_waits_its_turn(atrium, acm
 def test_a_background_response_is_queued_polled_and_cancelled_while_it_runs(atrium):
     tenant = atrium.new_tenant()
     client = tenant.sdk()
-    done = client.responses.create(model="fake", input="hello", background=True)
+    once = {"Idempotency-Key": "once"}
+    done = client.responses.create(model="fake", input="hello", background=True, extra_headers=once)
     assert done.status == "queued" and done.output == []
+    assert client.responses.create(model="fake", input="hello", background=True, extra_headers=once).id == done.id
     finished = eventually(lambda: (r := client.responses.retrieve(done.id)).status == "completed" and r)
     assert finished.output_text == WORDS and finished.background
     running = client.responses.create(model="fake", input="fault:slow", background=True)
