@@ -45,6 +45,7 @@ app.conf.beat_schedule = {
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
     "sweep response cache": {"task": "inference.tasks.sweep_response_cache", "schedule": 60.0},
+    "check deployments": {"task": "inference.tasks.check_deployments", "schedule": 30.0, "options": {"expires": 30}},
     "tend partitions": {
         "task": "knowledge.tasks.tend_partitions",
         "schedule": 300.0,

@@ -8,6 +8,7 @@ A part that is away is missing from the answer, and `atrium_up` says so.
 """
 
 import hmac
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,6 +24,7 @@ from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
 from billing.usage_totals import MonthTotals
+from inference.routing.health import states
 from tenants import work
 from tenants.api_keys import InvalidKey
 from tenants.authentication import bearer
@@ -133,10 +135,14 @@ def _connections() -> Metric:
 def _from_redis() -> list[Metric]:
     alive = GaugeMetricFamily("atrium_workers", "Workers alive, by the queue they consume.", labels=["queue"])
     memory = GaugeMetricFamily("atrium_worker_resident_bytes", "Resident memory.", labels=["queue", "worker"])
+    breakers = GaugeMetricFamily("atrium_deployments_away", "Deployments that are left alone.", labels=["state"])
     with probe_client() as client:
+        counts = Counter(known.state for known in states(client).values())
+        for state in ("open", "half open", "resting"):
+            breakers.add_metric([state], counts[state])
         for queue in QUEUES:
             workers = live_workers(client, queue)
             alive.add_metric([queue], len(workers))
             for worker in workers:
                 memory.add_metric([queue, worker.name], worker.resident_bytes)
-    return [alive, memory]
+    return [alive, memory, breakers]

@@ -12,7 +12,7 @@ from billing.models import UsageRecord
 from billing.reservations import plain
 from tenants.admin_base import BILLING, KNOWLEDGE, AtriumAdmin, TenantAdmin
 
-from . import catalogue, prompts_admin  # noqa: F401  the latter registers its pages
+from . import catalogue, prompts_admin, routing_admin  # noqa: F401  the latter two register their pages
 from .deployment_form import DeploymentForm
 from .models import Deployment, Generation, Grant, Model
 from .safety import admin as safety_admin  # noqa: F401  which registers its pages
@@ -106,7 +106,7 @@ class ModelAdmin(AtriumAdmin):
 
     icon = "deployed_code"
     offers = frozenset({"add", "change"})
-    list_display = ("name", "kind", "context_window", "max_output_tokens", "dimensions", "owned_by")
+    list_display = ("name", "kind", "context_window", "max_output_tokens", "strategy", "capabilities", "owned_by")
     list_filter = ("kind",)
     search_fields = ("name",)
     ordering = ("name",)
@@ -119,7 +119,7 @@ class DeploymentAdmin(AtriumAdmin):
     icon = "dns"
     offers = frozenset({"add", "change"})
     form = DeploymentForm
-    list_display = ("name", "model", "provider", "base_url", "weight", "enabled")
+    list_display = ("name", "model", "provider", "base_url", "weight", "enabled", "breaker")
     list_select_related = ("model",)
     list_filter = ("provider", "enabled")
     search_fields = ("name", "model__name", "base_url")
@@ -127,9 +127,13 @@ class DeploymentAdmin(AtriumAdmin):
     fields = (
         "model", "name", "provider", "base_url", "upstream_model", "region",
         "new_api_key", "new_access_key_id", "new_secret_access_key", "new_session_token", "forget_credentials",
-        "weight", "enabled",
+        "weight", "max_concurrent", "health_check", "enabled",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         """Credentials stay encrypted in the database."""
         return super().get_queryset(request).defer(*Deployment.CREDENTIALS)
+
+    @display(description="Breaker")
+    def breaker(self, row: Deployment) -> str:
+        return routing_admin.breaker_of(row.id)

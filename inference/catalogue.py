@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,7 @@ from tenants.models import Tenant
 from tenants.scope import as_staff, current_tenant, tenant_scope
 
 from . import chains
-from .models import Deployment, DeploymentBase, Grant, Model, TenantDeployment
+from .models import Deployment, DeploymentBase, Fallback, Grant, Model, TenantDeployment
 from .terms import Terms
 
 _REMEMBER_SECONDS = 4.5
@@ -134,13 +134,36 @@ def remembered_deployments(tenant_id: UUID, model: str) -> list[DeploymentBase] 
     return _deployments.get((tenant_id, model))
 
 
-def grant(*, alias: str, model_name: str, by: Actor, max_output_tokens: int | None = None) -> Grant:
+#: A grant that says nothing but its model.
+_FREE: dict[str, Any] = {
+    **dict.fromkeys(("variant", "canary_model", "canary_variant", "allowed_tools", "default_max_tokens")),
+    **dict.fromkeys(("default_temperature", "default_top_p", "min_temperature", "max_temperature")),
+    "canary_share": 0,
+    "fallbacks": True,
+}
+
+
+def grant(
+    *,
+    alias: str,
+    model_name: str,
+    by: Actor,
+    max_output_tokens: int | None = None,
+    bounds: Mapping[str, Any] | None = None,
+) -> Grant:
     """Let the current tenant use a model; granting an alias again points it at the new model.
+
+    Args:
+        bounds: what else the grant says, see `models.Grant`; what is not named is free.
 
     Raises:
         NotFound: no such model.
+        InvalidRequest: bounds that contradict each other.
         UnpricedModel: the model has no price in the tenant's currency.
     """
+    low, high = ((bounds or {}).get(name) for name in ("min_temperature", "max_temperature"))
+    if low is not None and high is not None and low > high:
+        raise InvalidRequest("The lowest temperature must not be above the highest.", param="min_temperature")
     with tenant_scope() as tenant_id:
         model = Model.objects.filter(name=model_name).first()
         if model is None:
@@ -149,9 +172,18 @@ def grant(*, alias: str, model_name: str, by: Actor, max_output_tokens: int | No
         needs = [(model.name, str(meter)) for meter in chains.METERS[Model.Kind(model.kind)]]
         quote(needs=needs, currency=currency, now=datetime.now(UTC))
         row, created = Grant.objects.update_or_create(
-            tenant_id=tenant_id, alias=alias, defaults={"model": model, "max_output_tokens": max_output_tokens}
+            tenant_id=tenant_id,
+            alias=alias,
+            defaults={
+                **_FREE,
+                **(bounds or {}),
+                "model": model,
+                "max_output_tokens": max_output_tokens,
+                "by_tenant": False,
+            },
         )
-        record(by=by, action="grant.created" if created else "grant.changed", target=row, changes={"model": model.name})
+        changes = {"model": model.name, **(bounds or {})}
+        record(by=by, action="grant.created" if created else "grant.changed", target=row, changes=changes)
     return row
 
 
@@ -179,12 +211,16 @@ def register_model(
     dimensions: int | None = None,
     region: str = "",
     credentials: Mapping[str, str] | None = None,
+    capabilities: Sequence[str] | None = None,
+    strategy: str | None = None,
+    fallbacks: Sequence[str] | None = None,
 ) -> Model:
     """Put a model with one platform deployment and its list prices into the catalogue; again: adds a deployment.
 
     Args:
         prices: meter → price per million units.
         credentials: besides `api_key`, of `DeploymentBase.CREDENTIALS`.
+        capabilities, strategy, fallbacks: see `models.Model` and `models.Fallback`; None leaves them as they are.
 
     Raises:
         InvalidRequest: a price is missing or negative, or the provider needs something that is not given.
@@ -202,8 +238,12 @@ def register_model(
                 "context_window": context_window,
                 "max_output_tokens": max_output_tokens,
                 "dimensions": dimensions,
+                **({"capabilities": list(capabilities)} if capabilities is not None else {}),
+                **({"strategy": strategy} if strategy is not None else {}),
             },
         )
+        if fallbacks is not None:
+            _set_fallbacks(model, fallbacks)
         deployment, _ = Deployment.objects.update_or_create(
             model=model,
             name=f"{name} at {base_url or region or provider}"[:100],
@@ -225,3 +265,18 @@ def register_model(
         for meter, amount in prices.items():
             Price.objects.create(model=name, meter=meter, currency=currency, amount=amount, valid_from=now)
     return model
+
+
+def _set_fallbacks(model: Model, names: Sequence[str]) -> None:
+    """Put others in the model's place, in this order; in the transaction of the staff role."""
+    found = {row.name: row for row in Model.objects.filter(name__in=names).exclude(id=model.id)}
+    if missing := [name for name in names if name not in found]:
+        raise InvalidRequest(f"No other model of the catalogue is called {', '.join(missing)}.", param="fallbacks")
+    if len(found) < len(names):
+        raise InvalidRequest("A fallback stands once in the chain.", param="fallbacks")
+    if wrong := [row.name for row in found.values() if row.kind != model.kind]:
+        raise InvalidRequest(f"Of another kind than '{model.name}': {', '.join(wrong)}.", param="fallbacks")
+    Fallback.objects.filter(model=model).delete()
+    Fallback.objects.bulk_create(
+        Fallback(model=model, fallback=found[name], position=position) for position, name in enumerate(names)
+    )

@@ -19,6 +19,7 @@ from . import bells, generations, response_cache
 from .generations import Admission
 from .relay import tell
 from .responses import conversations
+from .routing import health
 
 log = structlog.get_logger("atrium.generation")
 
@@ -66,6 +67,12 @@ def erase_expired_contents() -> None:
     for erase in (generations.erase_expired_contents, conversations.erase_expired):
         while erase() == 500:
             pass
+
+
+@shared_task
+def check_deployments() -> None:
+    """Ask deployments that failed, and those that opted in, whether they are there."""
+    health.check_deployments(_redis())
 
 
 @shared_task

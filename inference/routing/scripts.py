@@ -31,7 +31,7 @@ _BREAKER = (
     + """
 -- KEYS: breakers, window, probe. ARGV: what happened, id, then
 --   fail: successes of the reporter since its last report, least failures, least share of them, shortest and longest ms
---   rest: ms          ok, probe: nothing more
+--   trip: the same    rest: ms    ok, ready, probe: nothing more
 local op, id = ARGV[1], ARGV[2]
 local state = redis.call('HGET', KEYS[1], id)
 local till, times = 0, 0
@@ -59,6 +59,15 @@ if op == 'fail' then
       s = s + tonumber(redis.call('HGET', KEYS[2], 's:' .. b) or 0)
     end
     if f >= tonumber(ARGV[4]) and f >= tonumber(ARGV[5]) * (f + s) then open() end
+  end
+elseif op == 'trip' then
+  -- A health check failed: open as long as it does, but not for longer each time, or its return would be seen late.
+  times = 0
+  open()
+elseif op == 'ready' then
+  if state and now < till then
+    state = 'open:' .. string.format('%d', now) .. ':' .. times
+    redis.call('HSET', KEYS[1], id, state)
   end
 elseif op == 'ok' then
   redis.call('HDEL', KEYS[1], id)
@@ -152,7 +161,8 @@ def places(deployment: str) -> str:
 
 
 def breaker(op: str, deployment: str, *arguments: Any) -> list[Any]:
-    """What EVAL needs to tell a deployment's breaker what happened: `fail`, `ok`, `rest` or `probe`."""
+    """What EVAL needs to tell a breaker what happened: `fail`, `ok`, `rest`, `probe`,
+    or by a health check `trip` or `ready`."""
     keys = [BREAKERS, f"{{routing}}:window:{deployment}", f"{{routing}}:probe:{deployment}"]
     return [_BREAKER, len(keys), *keys, op, deployment, *arguments]
 

@@ -184,8 +184,9 @@ def member_of(committed: Callable[[str], Member]) -> Iterator[Callable[[str], Me
     """Makes committed members; the model `up` that a test registers goes again, with what refers to it."""
     yield committed
     with transaction.atomic(using="owner"), connections["owner"].cursor() as cursor:
-        for table in ("inference_grant", "inference_deployment"):
-            cursor.execute(f"DELETE FROM {table} WHERE model_id IN (SELECT id FROM inference_model WHERE name = 'up')")
+        for table, column in (("grant", "model"), ("variant", "base"), ("deployment", "model"), ("fallback", "model")):
+            named = "SELECT id FROM inference_model WHERE name = 'up'"
+            cursor.execute(f"DELETE FROM inference_{table} WHERE {column}_id IN ({named})")
         cursor.execute("DELETE FROM inference_model WHERE name = 'up'")
         cursor.execute("DELETE FROM billing_price WHERE model = 'up'")
 
@@ -207,6 +208,39 @@ def test_commands_register_a_model_and_grant_it(member_of: Callable[[str], Membe
     assert (row.provider, row.base_url, row.upstream_model, row.api_key) == ("openai", "http://up.example/v1", "up", "")
     with pytest.raises(UnknownModel):
         terms_of(globex, "ours")
+
+
+@on_committed_rows
+def test_commands_say_what_a_model_can_who_stands_in_for_it_and_what_a_grant_allows(
+    member_of: Callable[[str], Member],
+) -> None:
+    acme = member_of("acme")
+    can = ("--capability=vision", "--capability=n", "--strategy=fastest", "--fallback=local-extractive")
+    run("register_model", "--name=up", "--base-url=http://up.example/v1", *PRICED, *can)
+    run("grant_model", "--tenant=acme", "--model=up", "--max-temperature=0.5", "--tool=weather")
+    found = terms_of(acme, "up")
+    assert [row.name for row in found.chain] == ["up", "local-extractive"]
+    assert found.chain[0].capabilities == {"vision", "n"} and found.chain[1].capabilities == frozenset()
+    assert (found.rules.max_temperature, found.rules.allowed_tools) == (0.5, {"weather"})
+    for wrong in ("--fallback=up", "--fallback=nobody", "--fallback=all-MiniLM-L6-v2"):
+        with pytest.raises(CommandError):
+            run("register_model", "--name=up", "--base-url=http://up.example/v1", *PRICED, wrong)
+    with pytest.raises(CommandError, match="lowest temperature"):
+        run("grant_model", "--tenant=acme", "--model=up", "--max-temperature=0.5", "--min-temperature=1")
+    # Granted anew: free again.
+    run("grant_model", "--tenant=acme", "--model=up", "--no-fallbacks")
+    forget_terms()
+    assert (len(terms_of(acme, "up").chain), terms_of(acme, "up").rules.allowed_tools) == (1, None)
+    variant = ("--tenant=acme", "--base=up", "--name=tone")
+    assert run("register_variant", *variant, "--adapter=tone-lora")["state"] == "training"
+    for state in ("evaluating", "candidate", "canary", "live"):
+        assert run("register_variant", *variant, f"--state={state}") | {"id": ""} == {
+            "id": "", "model": "ft:up:tone", "state": state,
+        }  # fmt: skip
+    price = ("--tenant=acme", "--model=up", "--meter=input_tokens")
+    assert run("set_own_account_price", *price, "--amount=0")["amount"] == "0"
+    with pytest.raises(CommandError, match="negative"):
+        run("set_own_account_price", *price, "--amount=-1")
 
 
 @on_committed_rows

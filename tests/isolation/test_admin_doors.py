@@ -13,7 +13,18 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import Budget, UsageRecord
-from inference.models import Feedback, Generation, Grant, Prompt, PromptVersion, SafetyPolicy, Screening
+from inference.models import (
+    Feedback,
+    Generation,
+    Grant,
+    InferenceAttempt,
+    Model,
+    Prompt,
+    PromptVersion,
+    SafetyPolicy,
+    Screening,
+    Variant,
+)  # fmt: skip
 from knowledge.models import File, Space, VectorStore, VectorStoreFile
 from tenants.audit import COMMAND_LINE, record
 from tenants.ids import uuid7
@@ -29,8 +40,7 @@ __all__ = ["plain_static_files"]
 MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, Membership, AuditEvent, Tenant, Budget, UsageRecord,
-    Generation, Grant, Prompt, PromptVersion, Feedback, SafetyPolicy,
-    Screening,
+    Generation, Grant, InferenceAttempt, Prompt, PromptVersion, Feedback, SafetyPolicy, Screening, Variant,
 ]  # fmt: skip
 ACTIONS = {ApiKey: "revoke", SigningSecret: "revoke", Tenant: "suspend"}
 
@@ -90,6 +100,16 @@ def theirs(acme: Member) -> dict[type, Any]:
         screening = Screening.objects.create(
             **own, generation_id=call.id, stage="input", screen=MARK, action="flag", count=1, categories=[MARK]
         )
+        variant = Variant.objects.create(**own, name=MARK, base=Model.objects.get(name="local-extractive"))
+        attempt = InferenceAttempt.objects.create(
+            **own,
+            generation_id=call.id,
+            number=1,
+            deployment=MARK,
+            model=MARK,
+            started_at=datetime.now(UTC),
+            latency_ms=1,
+        )
         event = record(by=COMMAND_LINE, action=MARK, target=store)
         rows = [
             store,
@@ -105,6 +125,8 @@ def theirs(acme: Member) -> dict[type, Any]:
             feedback,
             policy,
             screening,
+            variant,
+            attempt,
             ApiKey.objects.get(),
             Membership.objects.get(),
         ]

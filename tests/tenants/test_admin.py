@@ -40,13 +40,15 @@ PAGES = {
     "billing/usagerecord": ("usage", False),
     "inference/generation": ("usage", False),
     "inference/grant": ("models", False),
+    "inference/variant": ("models", False),
+    "inference/inferenceattempt": ("usage", False),
     "inference/prompt": ("prompts", False),
     "inference/promptversion": ("prompts", False),
     "inference/feedback": ("feedback", False),
 }
 STAFF_PAGES = [
     "billing/plan", "billing/price", "billing/tenantprice", "billing/subscription", "inference/model",
-    "inference/deployment", "tenants/user",
+    "inference/deployment", "inference/fallback", "tenants/user",
 ]  # fmt: skip
 
 

@@ -24,6 +24,13 @@ class Command(BaseCommand):
         parser.add_argument("--model", required=True, help="the catalogue's name")
         parser.add_argument("--alias", help="what the tenant's apps ask for; by default the model's name")
         parser.add_argument("--max-output-tokens", type=int)
+        parser.add_argument("--no-fallbacks", action="store_true", help="no other model may answer instead")
+        parser.add_argument("--min-temperature", type=float)
+        parser.add_argument("--max-temperature", type=float)
+        parser.add_argument(
+            "--tool", action="append", help="a function that may be offered, or file_search; again for each"
+        )
+        parser.add_argument("--no-tools", action="store_true")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,6 +43,12 @@ class Command(BaseCommand):
                     model_name=options["model"],
                     by=COMMAND_LINE,
                     max_output_tokens=options["max_output_tokens"],
+                    bounds={
+                        "fallbacks": not options["no_fallbacks"],
+                        "min_temperature": options["min_temperature"],
+                        "max_temperature": options["max_temperature"],
+                        "allowed_tools": [] if options["no_tools"] else options["tool"],
+                    },
                 )
         except AtriumError as error:
             raise CommandError(error.message) from error

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.catalogue import register_model
-from inference.models import DeploymentBase
+from inference.models import Capability, DeploymentBase, Model
 from tenants.errors import AtriumError
 
 
@@ -35,6 +35,14 @@ def _credentials(options: dict[str, Any]) -> dict[str, str]:
     if not isinstance(given, dict) or not all(name in names and isinstance(given[name], str) for name in given):
         raise CommandError(f"The credentials are a JSON object of strings, of {', '.join(names)}.")
     return given
+
+
+def _capabilities(options: dict[str, Any]) -> list[str] | None:
+    """None: as they are, or usual."""
+    if options["kind"] != "chat":
+        return []
+    given = options["capability"]
+    return None if given is None else sorted(set(given) - {"none"})
 
 
 class Command(BaseCommand):
@@ -65,6 +73,14 @@ class Command(BaseCommand):
         parser.add_argument("--context-window", type=int, default=128_000)
         parser.add_argument("--max-output-tokens", type=int, default=4_096)
         parser.add_argument("--dimensions", type=int)
+        parser.add_argument(
+            "--capability", action="append", choices=[*Capability.values, "none"],
+            help="what a chat model can, again for each; by default all but vision",
+        )  # fmt: skip
+        parser.add_argument("--strategy", choices=Model.Strategy.values, help="which deployment is asked first")
+        parser.add_argument(
+            "--fallback", action="append", help="a model that answers instead, again for each, in order"
+        )
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -95,6 +111,9 @@ class Command(BaseCommand):
                 context_window=options["context_window"],
                 max_output_tokens=options["max_output_tokens"],
                 dimensions=options["dimensions"],
+                capabilities=_capabilities(options),
+                strategy=options["strategy"],
+                fallbacks=options["fallback"],
                 now=datetime.now(UTC),
             )
         except AtriumError as error:

@@ -1,0 +1,85 @@
+"""Admin pages of routing: fallbacks for platform staff; a tenant's variants, and the attempts of its calls."""
+
+import time
+from functools import lru_cache
+
+import redis
+from django.conf import settings
+from django.contrib import admin
+from unfold.decorators import display
+
+from billing.reservations import plain
+from tenants.admin_base import BILLING, KNOWLEDGE, AtriumAdmin, TenantAdmin
+from tenants.memory import Memory
+
+from .models import Fallback, InferenceAttempt, Variant
+from .routing.health import Known, states
+
+_states: Memory[str, dict[str, Known]] = Memory(1.0)
+
+
+@lru_cache(maxsize=1)
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
+
+
+def breaker_of(deployment_id: object) -> str:
+    """What the workers know of a deployment at the moment, for a list: read once a second for all of them."""
+    known, started = _states.get("all"), time.monotonic()
+    if known is None:
+        known = states(_redis())
+        _states.keep("all", known, since=started)
+    found = known.get(str(deployment_id))
+    return "closed" if found is None else f"{found.state}, {found.seconds:.0f} s"
+
+
+@admin.register(Fallback)
+class FallbackAdmin(AtriumAdmin):
+    """Which model answers in another's place."""
+
+    icon = "alt_route"
+    offers = frozenset({"add", "change", "delete"})
+    list_display = ("model", "position", "fallback")
+    list_select_related = ("model", "fallback")
+    search_fields = ("model__name", "fallback__name")
+    ordering = ("model__name", "position")
+    fields = ("model", "fallback", "position")
+
+
+@admin.register(Variant)
+class VariantAdmin(TenantAdmin):
+    """A tenant's fine-tunes. Their states change through the API."""
+
+    group, icon, area = KNOWLEDGE, "tune", "models"
+    list_display = ("name", "base", "adapter", "state", "served_by", "created_at")
+    list_select_related = ("base",)
+    list_filter = ("state",)
+    search_fields = ("name", "base__name")
+    ordering = ("name",)
+    fields = ("name", "base", "adapter", "state", "served_by", "created_at")
+    readonly_fields = ("served_by", "created_at")
+
+    @display(description="Served by")
+    def served_by(self, row: Variant) -> str:
+        return "the tenant's own accounts" if row.by_tenant else "the platform"
+
+
+@admin.register(InferenceAttempt)
+class InferenceAttemptAdmin(TenantAdmin):
+    """Which deployment was asked for a call, how long it took and how it failed. By the id that a customer quotes."""
+
+    group, icon, label, area = BILLING, "route", "Attempts", "usage"
+    list_display = ("generation_id", "number", "deployment", "model", "code", "latency_ms", "ttft_ms", "shown_cost")
+    list_filter = ("category",)
+    search_fields = ("=generation_id",)
+    search_help_text = "The id of a call: the x-request-id that its client was given."
+    ordering = ("-id",)
+    fields = (
+        "generation_id", "number", "deployment", "model", "started_at", "latency_ms", "ttft_ms", "input_tokens",
+        "output_tokens", "shown_cost", "category", "code", "error_class", "retryable",
+    )  # fmt: skip
+    readonly_fields = ("shown_cost",)
+
+    @display(description="Cost")
+    def shown_cost(self, row: InferenceAttempt) -> str:
+        return "" if row.cost is None else plain(row.cost)
