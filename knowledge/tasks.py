@@ -142,9 +142,8 @@ def sweep_purging() -> None:
 def reembed() -> None:
     """Claim one unit of re-embedding, the next by fairness, and do it."""
     worker = worker_name()
-    with (
-        ingestion.here.beside_others()
-    ):  # in the same process as ingestion, whose suspects run with nothing beside them
+    # In the same process as ingestion, whose suspects run with nothing beside them.
+    with ingestion.here.beside_others():
         claim = reembedding.claim_next(worker=worker)
         if claim is not None:
             with acting_for(claim.tenant_id):

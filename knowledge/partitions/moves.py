@@ -128,7 +128,7 @@ def _switch(cursor: Any, leaf: Leaf) -> None:
     _lock_bucket(cursor, leaf)
     try:
         cursor.execute(f"ALTER TABLE {leaf.bucket} ATTACH PARTITION {leaf.name} FOR VALUES IN ('{leaf.tenant_id}')")
-    except Exception as error:
+    except DatabaseError as error:
         if isinstance(error.__cause__, errors.CheckViolation):
             raise MoveUndone(f"{leaf.name}: a row came late") from error
         raise
