@@ -33,6 +33,7 @@ PROOFS = {
     13: "doors",
     14: "injection",
     15: "secret_keys",
+    18: "batches",
 }
 _SHOWN = 5
 
