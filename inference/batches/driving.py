@@ -77,6 +77,7 @@ def stumble(claim: Claim, *, now: datetime) -> None:
             message = "The batch could not be processed. Quote its id when reporting it."
             error = {"code": "server_error", "line": None, "message": message, "param": None}
             Batch.objects.filter(id=batch.id).update(state=State.FAILED, failed_at=now, errors=[error])
+            BatchLine.objects.filter(batch=batch).delete()
             record(by=SYSTEM, action="batch.failed", target=batch, changes={"code": "server_error"})
 
 

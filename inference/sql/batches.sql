@@ -19,14 +19,16 @@ DECLARE
     v_type text := p_error -> 'error' ->> 'type';
     v_code text := p_error -> 'error' ->> 'code';
     v_again boolean := NOT p_used AND (p_state = 'cancelled' OR (v_type IN ('server_error', 'rate_limit_error')
-                           AND coalesce(v_code, '') NOT IN ('worker_lost', 'deadline_exceeded')));
+                           AND coalesce(v_code, '') <> 'deadline_exceeded'));
+    -- A model that asks for patience gets it.
+    v_most int := CASE v_code WHEN 'upstream_rate_limited' THEN 9 ELSE 3 END;
     v_batch uuid;
 BEGIN
     UPDATE inference_batchline l
        SET attempts = l.attempts + 1,
-           state = CASE WHEN p_state = 'completed' THEN 'completed' WHEN v_again AND l.attempts < 3 THEN 'waiting'
+           state = CASE WHEN p_state = 'completed' THEN 'completed' WHEN v_again AND l.attempts < v_most THEN 'waiting'
                         ELSE 'failed' END,
-           not_before = clock_timestamp() + 5 * power(3, l.attempts) * interval '1 second',
+           not_before = clock_timestamp() + 5 * power(3, least(l.attempts, 4)) * interval '1 second',
            answer = coalesce(p_answer, p_error),
            status = CASE WHEN p_state = 'completed' THEN 200 WHEN v_code = 'insufficient_quota' THEN 429
                          WHEN v_code = 'model_not_found' THEN 404 WHEN v_code = 'deadline_exceeded' THEN 504
