@@ -120,8 +120,9 @@ class Engine:
         if not self._calls.free:
             await self._calls.one_ends()
             return
-        most = min(self._calls.free, _MOST_CLAIMED)
-        parameters = generations.claim_parameters(worker=self.worker, most=most, most_running=self._most_running())
+        parameters = generations.claim_parameters(
+            worker=self.worker, most=self._most_claimed(), most_running=self._most_running()
+        )
         if not (await self._begin_all(parameters) or await self._claim_lines()):
             self._held_back = self._most_running() != ANY_NUMBER or self._places_for_lines() <= 0
             await self._wait_for_work()
@@ -154,8 +155,12 @@ class Engine:
 
     def _most_running(self) -> int:
         """The last quarter of the places is for tenants with few calls under way, however many another has queued."""
-        places = settings.GENERATION_PLACES
-        return ANY_NUMBER if self._calls.free > places // 4 else max(1, places // 32)
+        return ANY_NUMBER if self._calls.free > _last_places() else max(1, settings.GENERATION_PLACES // 32)
+
+    def _most_claimed(self) -> int:
+        """As many as there are places for; a claim that may take any tenant's calls leaves the last quarter free."""
+        free = self._calls.free
+        return min(free - _last_places() if free > _last_places() else free, _MOST_CLAIMED)
 
     def _begin(self, call: Call) -> None:
         task = asyncio.create_task(self._execute(call))
@@ -193,6 +198,10 @@ class Engine:
             async for message in channel.listen():
                 if message["type"] == "message" and len(message["data"]) == 16:
                     self._calls.stop(UUID(bytes=message["data"]), "cancelled")
+
+
+def _last_places() -> int:
+    return settings.GENERATION_PLACES // 4
 
 
 async def _for_ever(work: Callable[[], Awaitable[None]], name: str) -> None:

@@ -230,8 +230,8 @@ DECLARE
 BEGIN
     UPDATE tenants_work w SET state = 'queued'
      WHERE w.queue = p_queue AND w.state = 'delayed' AND w.available_at <= clock_timestamp();
-    -- One snapshot sees a claim's or an end's unit and counter together, so what differs in it has drifted. It is counted
-    -- again under the lane's lock; a lane that is locked is left to the next time.
+    -- One snapshot sees a claim's unit and counter together, so what differs in it has drifted, or is about to be told
+    -- (`leave_lanes`). It is counted again under the lane's lock; a lane that is locked is left to the next time.
     FOR v_tenant IN
         SELECT k.tenant_id FROM tenants_lane k
           LEFT JOIN tenants_work w ON w.tenant_id = k.tenant_id AND w.queue = k.queue AND w.state = 'running'
