@@ -15,9 +15,6 @@ from knowledge.chunking import offline_tokenizer
 from .generations import Call
 from .providers.base import Prompt, Usage
 
-#: Meters that count something else than tokens.
-_NO_TOKENS = frozenset({str(Meter.CACHE_HITS), str(Meter.MODERATION_CALLS)})
-
 
 def count_tokens(text: str) -> int:
     """Tokens of `text` by the tokenizer that ships with Atrium: an estimate for models with another vocabulary."""
@@ -107,10 +104,6 @@ class CallMeter:
         """The tokens that were embedded."""
         self._once(model, str(Meter.EMBEDDING_TOKENS), tokens)
 
-    def moderation(self, model: str, calls: int) -> None:
-        """The texts that a moderation model looked at."""
-        self._once(model, str(Meter.MODERATION_CALLS), calls)
-
     def cache_hit(self) -> None:
         """The answer came from the response cache."""
         self._once(self._call.model, str(Meter.CACHE_HITS), 1)
@@ -136,7 +129,7 @@ class CallMeter:
     @property
     def tokens(self) -> int:
         """All tokens of the call, for the tokens-per-minute limits."""
-        return sum(line.quantity for line in self.lines if line.meter not in _NO_TOKENS)
+        return sum(line.quantity for line in self.lines if line.meter != Meter.CACHE_HITS)
 
 
 class AttemptMeter:

@@ -1,4 +1,5 @@
-"""A state machine over reserve, dispatch, settle, release and expire, with the invariants of money.
+"""A state machine over reserve, dispatch, settle, release and expire, of calls and their parts, with the invariants of
+money.
 
 Its own model of the truth is a dictionary; the database must agree after every step. The suite runs a few hundred
 steps of it; the machine is a module of its own so that a longer proof can import it.
@@ -12,11 +13,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from billing.models import BudgetAccount, Reservation, UsageRecord
-from billing.reservations import BudgetExhausted, BudgetHeld, dispatched, release, settle, settle_expired
+from billing.reservations import (
+    BudgetExhausted,
+    BudgetHeld,
+    HoldGone,
+    dispatched,
+    release,
+    reserve_child,
+    settle,
+    settle_expired,
+)
 from tenants.ids import uuid7
 from tenants.models import ApiKey
 from tenants.scope import tenant_scope
-from tests.billing.conftest import Till, tokens
+from tests.billing.conftest import QUOTE, Till, tokens
 from tests.conftest import make_member
 
 amounts = st.decimals(min_value=0, max_value=Decimal("0.4"), places=12)
@@ -27,6 +37,7 @@ class LedgerMachine(RuleBasedStateMachine):
     """One tenant with a budget of 1.00 and, of it, one key with 0.50."""
 
     open_calls: Bundle[UUID] = Bundle("open_calls")
+    parts: Bundle[UUID] = Bundle("parts")
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,26 +48,47 @@ class LedgerMachine(RuleBasedStateMachine):
         self.limits = {self.till.budget("1.00"): Decimal(1)}
         self.limits[self.till.budget("0.50", name="key", key_id=self.key)] = Decimal("0.5")
         self.open: dict[UUID, tuple[Decimal, bool]] = {}
+        #: part → (what it holds, its call, whether it was dispatched)
+        self.open_parts: dict[UUID, tuple[Decimal, UUID, bool]] = {}
+        self.attempts = 1
         self.spent = {budget: Decimal(0) for budget in self.limits}
         self.charged = Decimal(0)
 
     def _end(self, call: UUID, charged: Decimal) -> None:
-        _, of_key = self.open.pop(call)
+        """A call ends, and with it what is open of its parts: those that were dispatched are charged at their holds."""
+        for part in [part for part, (_, parent, _) in self.open_parts.items() if parent == call]:
+            held, _, sent = self.open_parts[part]
+            self._end_part(part, held if sent else Decimal(0))
+        self._charge(charged, of_key=self.open.pop(call)[1])
+
+    def _end_part(self, part: UUID, charged: Decimal) -> None:
+        _, call, _ = self.open_parts.pop(part)
+        self._charge(charged, of_key=self.open[call][1])
+
+    def _charge(self, charged: Decimal, *, of_key: bool) -> None:
         self.charged += charged
         for position, budget in enumerate(self.limits):
             if position == 0 or of_key:
                 self.spent[budget] += charged
 
-    @rule(target=open_calls, hold=amounts, least=amounts, of_key=st.booleans(), expired=st.booleans())
-    def reserve(self, hold: Decimal, least: Decimal, of_key: bool, expired: bool) -> UUID | None:
-        """A hold is granted exactly where every budget has the least left, and is all that they have of the wish."""
-        left = [
-            limit - self.spent[budget] - sum(held for held, keyed in self.open.values() if position == 0 or keyed)
+    def _held(self, position: int) -> Decimal:
+        """By calls under way and their parts, of the tenant's budget or the key's."""
+        calls = [held for held, keyed in self.open.values() if position == 0 or keyed]
+        parts = [held for held, call, _ in self.open_parts.values() if position == 0 or self.open[call][1]]
+        return sum((*calls, *parts), Decimal(0))
+
+    def _left(self, of_key: bool) -> list[Decimal]:
+        return [
+            limit - self.spent[budget] - self._held(position)
             for position, (budget, limit) in enumerate(self.limits.items())
             if position == 0 or of_key
         ]
+
+    @rule(target=open_calls, hold=amounts, least=amounts, of_key=st.booleans(), expired=st.booleans())
+    def reserve(self, hold: Decimal, least: Decimal, of_key: bool, expired: bool) -> UUID | None:
+        """A hold is granted exactly where every budget has the least left, and is all that they have of the wish."""
         least = min(least, hold)
-        expected = min(hold, *left)
+        expected = min(hold, *self._left(of_key))
         try:
             call, held = self.till.hold(
                 str(hold),
@@ -102,6 +134,52 @@ class LedgerMachine(RuleBasedStateMachine):
         if call in self.open:
             self._end(call, Decimal(0))
 
+    @rule(target=parts, call=open_calls, hold=amounts, least=amounts)
+    def reserve_part(self, call: UUID | None, hold: Decimal, least: Decimal) -> UUID | None:
+        """A part holds on its call's budgets what they have left, while the call is open; afterwards nothing."""
+        if call is None:
+            return None
+        least, ident = min(least, hold), uuid7()
+        expected = min(hold, *self._left(self.open[call][1])) if call in self.open else None
+        try:
+            with self.till.acting():
+                held = reserve_child(
+                    call, reservation_id=ident, operation="part", hold=hold, hold_min=least, quote=QUOTE,
+                    lease=timedelta(hours=1),
+                )  # fmt: skip
+        except HoldGone:
+            assert call not in self.open
+            return None
+        except (BudgetExhausted, BudgetHeld):
+            assert expected is not None and expected < least
+            return None
+        assert held == expected
+        self.open_parts[ident] = (held, call, False)
+        return ident
+
+    @rule(part=parts)
+    def dispatch_part(self, part: UUID | None) -> None:
+        """Only parts of calls under way can be dispatched."""
+        if part in self.open_parts:
+            with self.till.acting():
+                dispatched(part)
+            held, call, _ = self.open_parts[part]
+            self.open_parts[part] = (held, call, True)
+
+    @rule(part=consumes(parts), output_tokens=counts)
+    def settle_part(self, part: UUID | None, output_tokens: int) -> None:
+        """A part costs what it used, or its hold; nothing where it ended with its call."""
+        if part is None:
+            return
+        self.attempts += 1
+        with self.till.acting():
+            cost = settle(part, tokens(0, output_tokens, attempt=self.attempts))
+        if part not in self.open_parts:
+            assert cost is None
+            return
+        assert cost == min(Decimal("0.00001") * output_tokens, self.open_parts[part][0])
+        self._end_part(part, cost)
+
     @rule()
     def expire(self) -> None:
         """The sweep ends what is past its lease: dispatched calls at their hold, the others at nothing."""
@@ -124,7 +202,7 @@ class LedgerMachine(RuleBasedStateMachine):
             ledger = sum(UsageRecord.objects.values_list("cost", flat=True), Decimal(0))
         assert ledger == self.charged
         for position, (budget, limit) in enumerate(self.limits.items()):
-            held = sum((held for held, keyed in self.open.values() if position == 0 or keyed), Decimal(0))
+            held = self._held(position)
             if budget in accounts:
                 account = accounts[budget]
                 assert (account.spent, account.held) == (self.spent[budget], held)

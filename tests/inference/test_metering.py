@@ -71,14 +71,12 @@ def test_each_call_of_a_text_model_is_an_attempt_of_its_own(meter: CallMeter) ->
     meter.completion(Usage(0, 0))
     meter.completion(Usage(8, 0), model="dear")
     meter.embedding("another", 5)
-    meter.moderation("judge", 2)
     assert [(line.model, line.meter, line.quantity, line.attempt, line.estimated) for line in meter.lines] == [
         ("embedder", "embedding_tokens", 4, 2, False),
         ("m", "input_tokens", 7, 2, True),
         ("m", "output_tokens", 2, 2, True),
         ("dear", "input_tokens", 8, 3, False),
         ("another", "embedding_tokens", 5, 3, False),
-        ("judge", "moderation_calls", 2, 2, False),
     ]
     # The ledger takes one line for an attempt and a meter.
     assert len({(line.attempt, line.meter) for line in meter.lines}) == len(meter.lines)
