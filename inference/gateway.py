@@ -1,4 +1,4 @@
-"""The hot path: chat completions and embeddings, as lean ASGI beside Django, over the same domain functions.
+"""The hot path: chat completions, responses and embeddings, as lean ASGI beside Django, over the same domain functions.
 
     authenticate → admit (limits; then one reservation) → enqueue → relay tokens
 
@@ -81,7 +81,7 @@ class Endpoint:
     #: A body that names a prompt, as the one it stands for.
     expand: Callable[[dict[str, Any], Expanded], dict[str, Any]] | None = None
     #: Whether the offer for this body may have to read the database, so that it belongs into a thread.
-    reads: Callable[[bytes], bool] = lambda body: False
+    reads: Callable[[dict[str, Any]], bool] = lambda data: False
     #: An error's body and the events before it → the last event of a stream that broke off.
     stream_error: Callable[[bytes, bytes], bytes] = chat_error
     #: The first answer to an idempotency key that was used before.
@@ -179,7 +179,7 @@ class Gateway:
         generation_id = UUID(hex=answer.request_id)
         seen.generation_id = str(generation_id)
         asker = Asker(caller, generation_id, datetime.now(UTC))
-        if len(body) >= 100_000 or endpoint.reads(body):
+        if len(body) >= 100_000 or endpoint.reads(data):
             offer = await self._in_thread(endpoint.offer, body, terms, asker)
         else:
             offer = endpoint.offer(body, terms, asker)

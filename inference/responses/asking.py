@@ -95,9 +95,18 @@ def _at_once(request: ResponseRequest, offer: Offer, asker: Asker) -> Offer:
     return replace(offer, at_once=orjson.dumps(queued(request, id=asker.generation_id, now=asker.now)))
 
 
-def needs_reading(body: bytes) -> bool:
-    """Whether the offer reads the database, so that it belongs into a thread: true where it cannot be ruled out."""
-    return any(name in body for name in (b"previous_response_id", b"conversation", b"item_reference", b'"id"'))
+def needs_reading(body: dict[str, Any]) -> bool:
+    """Whether the offer for a decoded body reads the database, so that it belongs into a thread."""
+    if body.get("previous_response_id") is not None or body.get("conversation") is not None:
+        return True
+    items = body.get("input")
+    return isinstance(items, list) and any(_may_refer(item) for item in items if isinstance(item, dict))
+
+
+def _may_refer(item: dict[str, Any]) -> bool:
+    """Whether an item is a reference: it says so, or says neither what it is nor who speaks."""
+    kind = item.get("type")
+    return kind == "item_reference" or (not kind and "role" not in item)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ Message = dict[str, Any]
 #: Above what the providers of today take for an image.
 _IMAGE_TOKENS = 2_000
 _FRAME_TOKENS = 4
+#: No text has so few tokens that a block above this many bytes would have to be counted.
+_MOST_BYTES_A_TOKEN = 64
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,28 @@ def left_out(messages: Sequence[Message], *, keep_from: int, room: int, count: C
     """
     if sum(_size(message) for message in messages) <= room:
         return 0  # a token has a byte at least
-    costs = [tokens_of(message, count) for message in messages]
-    total, leaving = sum(costs), 0
     loose = _loose(messages, keep_from)
-    while total > room and leaving < len(loose):
-        block = loose[leaving]
-        total -= sum(costs[block.start : block.end])
-        leaving += 1
-    if total > room:
+    places = {place for block in loose for place in range(block.start, block.end)}
+    left = room - sum(tokens_of(message, count) for place, message in enumerate(messages) if place not in places)
+    if left < 0:
         return None
+    leaving = len(loose) - _fitting(messages, loose, left, count)
     # Templates of many models want a user's message first: an answer without its question goes too.
     while 0 < leaving < len(loose) and loose[leaving].role == "assistant" and not loose[leaving].calls:
         leaving += 1
     return leaving
+
+
+def _fitting(messages: Sequence[Message], loose: Sequence[Block], room: int, count: Callable[[str], int]) -> int:
+    """How many of the newest blocks fit. Those before the first that does not are not even counted."""
+    for kept, block in enumerate(reversed(loose)):
+        block_messages = messages[block.start : block.end]
+        if sum(_size(message) for message in block_messages) > room * _MOST_BYTES_A_TOKEN:
+            return kept
+        room -= sum(tokens_of(message, count) for message in block_messages)
+        if room < 0:
+            return kept
+    return len(loose)
 
 
 def without_oldest(messages: Sequence[Message], *, keep_from: int, dropped: int) -> list[Message]:

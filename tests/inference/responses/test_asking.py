@@ -7,6 +7,7 @@ import pytest
 from openai.types.responses import Response
 
 from inference.prompts import Expanded
+from inference.responses.asking import needs_reading
 from inference.responses.chat_form import chat_request, messages_of
 from inference.responses.objects import response_json
 from inference.responses.prompted import response_body
@@ -61,6 +62,18 @@ def test_what_cannot_be_is_refused_by_name(body: dict[str, Any], param: str, cod
     with pytest.raises(InvalidRequest) as refused:
         understood({"model": "m", "input": "hi", **body})
     assert refused.value.param == param and refused.value.code == (code or "invalid_value")
+
+
+def test_what_must_be_read_first_is_known_from_the_body() -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+    for body in ({"input": "previous_response_id"}, {"input": [USER, call]}, {}, {"previous_response_id": None}):
+        assert not needs_reading(body)
+    reference = {"type": "item_reference", "id": "msg_1"}
+    for body in ({"previous_response_id": "x"}, {"conversation": {}}, {"input": [reference]}, {"input": [{"id": "x"}]}):
+        assert needs_reading(body)
+    # Whatever needs it is found, or the event loop would be asked to wait for the database.
+    assert understood({"model": "m", "input": [{"type": "", "id": "msg_1"}]}).names_items
+    assert needs_reading({"input": [{"type": "", "id": "msg_1"}]})
 
 
 def test_a_text_becomes_a_message_and_instructions_stand_first() -> None:
