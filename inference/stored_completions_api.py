@@ -1,6 +1,6 @@
 """What is done with chat completions beside creating them, in the SDK's shapes; and what their paths refuse.
 
-Creating is the hot path's (`inference.gateway`): a POST to `/v1/chat/completions` or `/v1/embeddings` never comes here.
+Creating is the hot path's (`inference.gateway`): a POST to one of its paths never comes here.
 """
 
 import re
@@ -152,8 +152,8 @@ class StoredMessagesView(TenantAPIView):
         return Response(page_of(messages_json(row), request))
 
 
-class EmbeddingsPathView(TenantAPIView):
-    """`/v1/embeddings` for every method but the hot path's POST: 405."""
+class HotPathView(TenantAPIView):
+    """A path of the hot path for every method but its POST: 405."""
 
 
 def _parsed(text: str) -> UUID:

@@ -66,7 +66,7 @@ BEGIN
                     RAISE EXCEPTION 'idempotency key used before' USING ERRCODE = 'AT409';
                 END IF;
             END IF;
-            v_stored := c.kind = 'chat' AND c.request @> '{"store": true}';
+            v_stored := c.kind = 'chat' AND c.request @> '{"store": true}' AND (c.terms ->> 'retention_days')::int > 0;
             INSERT INTO inference_generation (tenant_id, id, kind, key_id, alias, model, request, terms, inbox,
                                               stored, metadata, prompt_version_id)
                 VALUES (c.tenant, c.id, c.kind, c.key, c.alias, c.model, c.request, c.terms, c.inbox,

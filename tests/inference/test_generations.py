@@ -53,7 +53,7 @@ class Desk:
 
     def admit(
         self, *, hold: str = "1", least: str | None = None, retention_days: int = 30, idempotency_key: str | None = None,
-        fingerprint: str = "f",
+        fingerprint: str = "f", request: bytes = REQUEST, prompt_version: UUID | None = None,
     ) -> UUID:  # fmt: skip
         """Admit a chat; returns its id. Undone as a whole where it is refused, as a request's transaction would be."""
         ident = uuid7()
@@ -63,7 +63,9 @@ class Desk:
         with transaction.atomic():
             generations.admit(Admission(
                 tenant_id=self.tenant_id, generation_id=ident, key_id=self.key_id, kind="chat", alias="local-extractive",
-                model="local-extractive", request=REQUEST, admitted=Admitted([level], 20, Decimal("0.25"), 100, retention_days),
+                model="local-extractive", request=request, admitted=Admitted(
+                    [level], 20, Decimal("0.25"), 100, retention_days, prompt_version=prompt_version
+                ),
                 inbox="inbox:1", weight=1, hold_min=Decimal(least or hold), hold=Decimal(hold), currency="USD", quote=prices,
                 idempotency_key=idempotency_key, fingerprint=fingerprint if idempotency_key else None,
             ))  # fmt: skip
@@ -298,6 +300,28 @@ def test_contents_are_erased_when_their_retention_ends_and_not_before(desk: Desk
     assert desk.row(late).answer == ANSWER and desk.row(late).request is not None
     assert len(desk.ledger()) == 4
     assert generations.erase_expired_contents() == 0
+
+
+def test_what_is_to_be_stored_is_marked_where_anything_is_kept(desk: Desk) -> None:
+    def marks(store: str, retention_days: int = 30) -> tuple[bool, Any]:
+        request = b'{"metadata":{"a":"b"},"store":' + store.encode() + b"," + REQUEST[1:]
+        row = desk.row(desk.admit(request=request, retention_days=retention_days))
+        return row.stored, row.metadata
+
+    assert marks("true") == (True, {"a": "b"})
+    assert marks("false") == marks("true", retention_days=0) == (False, None)
+    with acting_for(desk.tenant_id), tenant_scope():
+        Generation.objects.update(contents_until=datetime.now(UTC) - timedelta(seconds=1))
+    assert generations.erase_expired_contents() == 3
+    with acting_for(desk.tenant_id), tenant_scope():
+        assert not Generation.objects.filter(metadata__isnull=False).exists()
+
+
+def test_the_version_of_a_prompt_stands_in_the_row_and_its_terms(desk: Desk) -> None:
+    version = uuid7()
+    ident = desk.admit(prompt_version=version)
+    assert desk.row(ident).prompt_version_id == version == claim().admitted.prompt_version
+    assert desk.row(desk.admit()).prompt_version_id is None
 
 
 @pytest.mark.parametrize(("limit", "error"), [("0.5", BudgetExhausted), ("3.5", BudgetHeld)])

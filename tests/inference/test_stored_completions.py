@@ -116,7 +116,7 @@ def test_answers_from_documents_are_seen_by_those_in_all_their_groups(acme: Memb
 
 
 @pytest.mark.parametrize(
-    ("method", "url"), [("put", URL), ("delete", URL), ("get", "/v1/embeddings"), ("put", "/v1/embeddings")]
+    ("method", "url"), [("put", URL), ("delete", URL), ("get", "/v1/embeddings"), ("get", "/v1/responses")]
 )
 def test_other_methods_of_the_hot_paths_are_not_allowed(acme: Member, method: str, url: str) -> None:
     answer = getattr(acme.client, method)(url)
