@@ -1,5 +1,6 @@
 """A text under screens: what comes out does not depend on how it was cut, and nothing of a find comes out."""
 
+import itertools
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from inference.safety.compiled import compiled
 from inference.safety.policy import SafetySettings
 from inference.safety.text import ActiveScreen, Hit, ScreenedText, screened
 
+from .labelled import LABELLED
 from .samples import ASSIGNED, AWS_KEY, github_token, private_key
 
 LIST = ["Project Halcyon", "Straße", "c++", "halcyon days ahead", "机密", "naïve plan", "x-ray"]
@@ -61,6 +63,14 @@ def test_however_a_text_is_cut_the_same_comes_out(action: str, text: str, cuts: 
         assert text[hit.start : hit.end] == hit.text
     if action == "flag":
         assert out == text
+
+
+@pytest.mark.parametrize("size", [1, 7, 33])
+def test_labelled_texts_come_out_alike_whole_and_streamed(size: int) -> None:
+    for texts in itertools.chain.from_iterable(LABELLED.values()):
+        for text in (*texts, " ".join(texts)):
+            expected = screened(text, SCREENS["mask"], lambda hit: None)[0]
+            assert streamed(text, list(range(0, len(text), size)), SCREENS["mask"])[0] == expected
 
 
 @pytest.mark.parametrize(
