@@ -264,7 +264,7 @@ async def _ask(
     guard: Guard,
 ) -> None:
     if outbox is None:
-        transcript.take_whole(await guard.judged(await provider.complete(prompt)))
+        await guard.taken(transcript.take_whole, await guard.judged(await provider.complete(prompt)))
         return
     async with aclosing(guard.judging(provider.stream(prompt), attempt.first_token)) as chunks:
         async for chunk in chunks:

@@ -125,6 +125,11 @@ class Guard:
             chunks = every_choice_ends(chunks)
         return chunks if self._moderated is None else self._moderated.stream(chunks, begun)
 
+    async def taken(self, take: Callable[[Completion], None], completion: Completion) -> None:
+        """Have a whole answer taken in, where its choices pass the screens: in a thread where that takes long."""
+        size = 0 if self._output is None else sum(len(str(choice.get("message"))) for choice in completion.choices)
+        await _done(size, take, completion)
+
     @property
     def withheld(self) -> str:
         """What a moderation model kept from going out: produced, so to be counted."""

@@ -8,6 +8,7 @@ replaced. Members that nobody here understands (an upstream's audio, links of it
 A policy that only flags holds nothing back and changes nothing.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -19,6 +20,8 @@ from .tool_arguments import screened_arguments
 from .verdicts import Verdicts
 
 CONTENT_FILTER = "content_filter"
+#: Parts of a stream that are looked at in one go.
+_AT_ONCE = 8
 #: In the order in which a model writes them.
 _TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
 
@@ -53,21 +56,25 @@ class Chained:
 
 
 async def every_choice_ends(chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
-    """A stream whose choices all say that they have finished, where a server forgets to: what is held back comes out then."""
-    open_choices: dict[int, None] = {}
+    """A stream in small pieces, whose choices all say that they have finished.
+
+    Where a server forgets to, what is held back comes out at the end; where it sends much at once, other calls have a turn
+    while it is looked at.
+    """
+    unfinished: set[int] = set()
     async with aclosing(chunks) as source:
         async for chunk in source:
-            for choice in (choice for choices in chunk.choices for choice in choices):
-                index = int(choice.get("index") or 0)
-                if choice.get("finish_reason"):
-                    open_choices.pop(index, None)
-                else:
-                    open_choices[index] = None
-            yield chunk
-    if open_choices:
-        yield Chunk(
-            choices=[[{"index": index, "delta": {}, "finish_reason": "stop"} for index in sorted(open_choices)]]
-        )
+            for start in range(0, max(len(chunk.choices), 1), _AT_ONCE):
+                if start:
+                    await asyncio.sleep(0)
+                parts = chunk.choices[start : start + _AT_ONCE]
+                for choice in (choice for choices in parts for choice in choices):
+                    follow = unfinished.discard if choice.get("finish_reason") else unfinished.add
+                    follow(int(choice.get("index") or 0))
+                last = start + _AT_ONCE >= len(chunk.choices)
+                yield Chunk(choices=parts, usage=chunk.usage if last else None)
+    if unfinished:
+        yield Chunk(choices=[[{"index": index, "delta": {}, "finish_reason": "stop"} for index in sorted(unfinished)]])
 
 
 class ScreenedOutput:

@@ -15,8 +15,9 @@ BLOCK: Action = "block"
 MASK: Action = "mask"
 #: What went out already and still says what follows: a word that names a number, a letter before a word.
 _CONTEXT = 192
-#: A stream is looked at when so many characters have come together, some eight tokens: each look costs time.
-_STEP = 32
+#: A stream is looked at when so many characters have come together, some eight tokens: each look costs time. Where much
+#: is held back anyway, when a part of that has.
+_STEP, _SHARE = 32, 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class ScreenedText:
             return ""
         self._held += text
         self._unseen += len(text)
-        if self._unseen < _STEP:
+        if self._unseen < max(_STEP, len(self._held) // _SHARE):
             return ""
         return self._drain(last=False)
 

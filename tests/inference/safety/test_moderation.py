@@ -219,6 +219,14 @@ async def test_a_server_that_forgets_to_finish_ends_its_choices_all_the_same() -
     ends = [chunk async for chunk in every_choice_ends(chunks_of("abc", finish=None))][-1]
     assert ends.choices == [[{"index": 0, "delta": {}, "finish_reason": "stop"}]]
     assert len([chunk async for chunk in every_choice_ends(chunks_of("abc"))]) == 2
+    parts = [choices for chunk in [chunk async for chunk in chunks_of("x" * 1_000)] for choices in chunk.choices]
+
+    async def at_once() -> AsyncGenerator[Chunk, None]:
+        yield Chunk(choices=parts, usage=Usage(1, 2))
+
+    small = [chunk async for chunk in every_choice_ends(at_once())]
+    assert [len(chunk.choices) for chunk in small] == [8, 8, 5] and [chunk.usage for chunk in small][-1] == Usage(1, 2)
+    assert [choices for chunk in small for choices in chunk.choices] == parts
 
 
 async def test_a_guardrail_is_named_with_its_version_and_what_it_would_mask_counts(

@@ -91,21 +91,21 @@ def test_the_lists_of_swear_words_are_small_and_every_word_is_found() -> None:
 
 
 HOSTILE = {
-    "anchors": "sk-" * 60_000,
-    "keys": "password=" * 20_000,
-    "headers": "-----BEGIN RSA PRIVATE KEY-----" * 6_000,
-    "tokens": "eyJ" + "a" * 180_000,
-    "dotted": "eyJaaaaaaaa." * 15_000,
-    "urls": "://a:" * 36_000,
-    "verbs": "ignore all the " * 12_000,
-    "reveal": "reveal me the system " * 9_000,
-    "curl": "curl " * 36_000,
-    "blanks": " \n" * 90_000,
-    "accents": "e\u0301" * 90_000,
-    "wide": "Ａ" * 180_000,
-    "terms": "halcyon " * 22_500,
-    "digits": "7" * 180_000,
-    "ats": "a@" * 90_000,
+    "anchors": "sk-" * 20_000,
+    "keys": "password=" * 6_000,
+    "headers": "-----BEGIN RSA PRIVATE KEY-----" * 2_000,
+    "tokens": "eyJ" + "a" * 60_000,
+    "dotted": "eyJaaaaaaaa." * 5_000,
+    "urls": "://a:" * 12_000,
+    "verbs": "ignore all the " * 4_000,
+    "reveal": "reveal me the system " * 3_000,
+    "curl": "curl " * 12_000,
+    "blanks": " \n" * 30_000,
+    "accents": "e\u0301" * 30_000,
+    "wide": "Ａ" * 60_000,
+    "terms": "halcyon " * 7_500,
+    "digits": "7" * 60_000,
+    "ats": "a@" * 30_000,
 }
 
 
@@ -119,7 +119,7 @@ def test_the_time_is_proportional_to_the_text_whatever_the_text(name: str) -> No
     for screen in screens:
         short, long = seconds(screen, text[: len(text) // 10]), seconds(screen, text)
         assert long < max(0.05, 30 * short), (type(screen).__name__, short, long)
-        assert long < 0.8, (type(screen).__name__, long)
+        assert long < 0.4, (type(screen).__name__, long)
 
 
 def all_screens() -> list[Screen]:
