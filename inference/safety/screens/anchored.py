@@ -12,7 +12,7 @@ import ahocorasick
 import regex
 
 from ..normal import normal_of
-from .base import Find, Hold
+from .base import OBSCURED, Find, Hold
 
 
 def always(_: str) -> bool:
@@ -61,7 +61,7 @@ class AnchoredScreen:
             self._automaton.add_word(anchor, anchor)
         self._automaton.make_automaton()
         self._longest_anchor = max(map(len, self._patterns))
-        self.window = max(pattern.window for pattern in patterns) + self._longest_anchor
+        self.window = max(pattern.window for pattern in patterns) + self._longest_anchor + (OBSCURED if normal else 0)
 
     def finds(self, text: str) -> Sequence[Find]:
         """Every match in `text`."""

@@ -27,6 +27,10 @@ class Screen(Protocol):
         """Up to where `text` may go on: no find can begin before this place by what is written after its end."""
 
 
+#: Room for what a term or a phrase may hold beside itself in a raw text: runs of blanks, characters that show nothing.
+OBSCURED = 2_000
+
+
 class Hold:
     """A growing text's end is undecided from `start`; the earliest of several counts, within a window."""
 

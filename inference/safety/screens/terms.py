@@ -11,14 +11,12 @@ from collections.abc import Iterable, Sequence
 import ahocorasick
 
 from ..normal import normal_of, normal_term
-from .base import Find, Hold
+from .base import OBSCURED, Find, Hold
 
 LONGEST_TERM = 200
 MOST_TERMS = 10_000
 #: So many terms may end alike, one within the other ("x", "a x", "b a x" …): each costs time wherever the longest stands.
 MOST_NESTED = 8
-#: Room for what is written invisibly or with more blanks than the term has.
-_SLACK = 32
 #: Thai, Lao, Burmese, Hangul, Khmer, kana, Han: no blanks between words, or endings written on to them.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -40,7 +38,7 @@ class TermScreen:
         for term in filter(None, map(normal_term, terms)):
             self._automaton.add_word(term, len(term))
             self._longest = max(self._longest, len(term))
-        self.window = self._longest + _SLACK if self._longest else 0
+        self.window = self._longest + OBSCURED if self._longest else 0
         if self._longest:
             self._automaton.make_automaton()
 
@@ -67,7 +65,7 @@ class TermScreen:
                 held.hold(normal.span(start, start + 1)[0])
                 break
         # What comes next may be an accent of the last letter, or go on with a word that is a term as it stands.
-        held.hold(_last_word(text))
+        held.hold(max(_last_word(text), len(text) - self._longest - 1))
         return held.start
 
 

@@ -120,6 +120,13 @@ def test_ordinary_text_is_held_back_by_little() -> None:
     assert not passing.changed
 
 
+def test_a_term_pulled_apart_by_blanks_or_by_nothing_leaves_no_beginning_behind() -> None:
+    for gap in (" " * 1_500, "\n" * 900, " \u200b" * 700):
+        text = f"It is Project{gap}Halcyon, they say."
+        assert streamed(text, list(range(0, len(text), 5)), SCREENS["block"])[0] == "It is "
+        assert streamed(text, list(range(0, len(text), 5)), SCREENS["mask"])[0] == "It is <DENIED_TERM>, they say."
+
+
 def test_what_is_undecided_for_ever_is_let_go_at_the_window() -> None:
     passing = ScreenedText(SCREENS["mask"], lambda hit: None)
     for _ in range(30):
