@@ -43,7 +43,7 @@ class Furnished:
 def furnish(ground: Ground, mark: str) -> Furnished:
     """A new tenant with a document in a store and a batch, a bucket that the store follows, a budget, a second key, an
     owner, a model, a price and a deployment of its own, a stored call with feedback, a response, a conversation, a
-    prompt, and a dead letter."""
+    prompt, a safety policy and what it found, and a dead letter."""
     tenant = ground.new_tenant(budget="1000")
     with httpx2.Client(
         base_url=ground.stack.url, headers={"authorization": f"Bearer {tenant.key}"}, timeout=30
@@ -73,6 +73,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )  # fmt: skip
         ground.manage("grant_model", "--tenant", tenant.slug, "--model", model)
         said = [{"role": "user", "content": f"I am {mark}"}]
+        # The call below is the first of the alias, so the policy is in force; what it finds is a row too.
+        policy = {"input": {"deny_list": {"action": "flag"}}, "deny_list": [mark]}
+        client.put("/v1/safety_policy", json=policy).raise_for_status()
         completion = post("chat/completions", json={"model": model, "messages": said, "store": True})
         feedback = post("feedback", json={"response_id": completion["id"], "rating": 1, "comment": mark})
         prompt = post("prompts", json={"name": mark, "version": {"messages": said, "labels": [mark]}})
