@@ -106,6 +106,8 @@ def main() -> None:
         "image": chat().invoke([HumanMessage(image)]).text,
         "tools": called(),
         "structured": shape.model_dump(),
+        "responses": answered(chat(use_responses_api=True).invoke("hello")),
+        "responses_stream": streamed(chat(use_responses_api=True)),
         "refused": refused(),
         "embeddings": embedded(),
         **asyncio.run(asynchronous()),

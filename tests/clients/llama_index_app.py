@@ -14,7 +14,7 @@ from typing import Any
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.embeddings.openai import OpenAIEmbedding
-from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai import OpenAI, OpenAIResponses
 from pydantic import BaseModel
 
 URL, KEY = sys.argv[1:]
@@ -62,6 +62,7 @@ def embedded() -> dict[str, Any]:
 
 
 def main() -> None:
+    responses = OpenAIResponses(model="gpt-4o-mini", api_base=URL, api_key=KEY, max_retries=0)
     shape = MODEL.as_structured_llm(Weather).complete("fault:says-json How warm is Oslo?")
     found = {
         "complete": MODEL.complete("hello").text,
@@ -70,6 +71,8 @@ def main() -> None:
         "stream_chat": "".join(part.delta for part in MODEL.stream_chat(TURNS)),
         "tools": called(),
         "structured": shape.raw.model_dump(),
+        "responses": responses.chat(TURNS).message.content,
+        "responses_stream": "".join(part.delta for part in responses.stream_chat(TURNS)),
         "embeddings": embedded(),
         **asyncio.run(asynchronous()),
     }

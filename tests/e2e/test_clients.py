@@ -31,6 +31,10 @@ def tenant(atrium: Atrium) -> Tenant:
     """Its grants are called as OpenAI's models are, because LlamaIndex refuses other names before it asks."""
     register = ("register_model", "--base-url", atrium.upstream.url, "--name")
     atrium.manage(*register, "gpt-4o-mini", "--input-price", PRICE, "--output-price", PRICE)
+    # It sees, which an operator says in the admin.
+    atrium.sql(
+        "UPDATE inference_model SET capabilities = capabilities || '{vision}' WHERE name = 'gpt-4o-mini' RETURNING 1"
+    )
     embedding = ("--kind", "embedding", "--dimensions", "4", "--embedding-price", PRICE)
     atrium.manage(*register, "text-embedding-3-small", *embedding)
     made = atrium.new_tenant(budget="1000")
@@ -53,8 +57,8 @@ def run(program: str, tenant: Tenant) -> dict[str, Any]:
 
 def test_langchain_works_unchanged(atrium: Atrium, tenant: Tenant) -> None:
     found = run("langchain_app.py", tenant)
-    assert found["invoke"] == found["ainvoke"] == ANSWER
-    assert found["stream"] == {**ANSWER, "parts": len(WORDS)}
+    assert found["invoke"] == found["ainvoke"] == found["responses"] == ANSWER
+    assert found["stream"] == found["responses_stream"] == {**ANSWER, "parts": len(WORDS)}
     assert (found["batch"], found["image"], found["astream"]) == ([TEXT, TEXT], TEXT, TEXT)
     assert found["tools"] == {"call": CALL, "streamed": [CALL], "answer": TEXT}
     assert found["structured"] == WEATHER
@@ -73,7 +77,7 @@ def test_langchain_works_unchanged(atrium: Atrium, tenant: Tenant) -> None:
 def test_llama_index_works_unchanged(tenant: Tenant) -> None:
     found = run("llama_index_app.py", tenant)
     plain = ("complete", "stream_complete", "chat", "stream_chat", "achat", "acomplete", "astream_chat")
-    assert {found[name] for name in plain} == {TEXT}
+    assert {found[name] for name in (*plain, "responses", "responses_stream")} == {TEXT}
     assert found["tools"] == {"call": CALL, "answer": "4 degrees in Oslo"}
     assert found["structured"] == WEATHER
     # These are sent as text; the upstream's vectors begin with its length.

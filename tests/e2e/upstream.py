@@ -313,8 +313,11 @@ class _Handler(BaseHTTPRequestHandler):
     # wire -------------------------------------------------------------------------------------------------------------
 
     def _completion(self, body: dict[str, Any], text: str) -> dict[str, Any]:
-        message = {"role": "assistant", "content": text}
-        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        if body.get("logprobs"):
+            odds = [{"token": word, "logprob": -0.1, "bytes": None, "top_logprobs": []} for word in WORDS]
+            choice["logprobs"] = {"content": odds, "refusal": None}
+        choices = [{"index": index, **choice} for index in range(body.get("n") or 1)]
         return {
             "id": "up-1",
             "object": "chat.completion",
