@@ -91,7 +91,7 @@ _ALL = [
     _client("response_in_progress", "The response is still being made.", 409, retryable=True),
     _client("prompt_not_found", "No such prompt, version or label.", 404),
     _client("invalid_prompt_variable", "A variable of the prompt is missing, unknown, or breaks its rules."),
-    _client("prompt_too_large", "The prompt with these variables has more than two megabytes."),
+    _client("prompt_too_large", "The prompt with these variables has more than 20 MiB."),
     _client("idempotency_key_reused", "The Idempotency-Key came with another body before.", 422),
     _client("idempotency_in_flight", "The first request with this Idempotency-Key has not ended.", 409, retryable=True),
     _client("idempotency_answer_gone", "The first answer to this Idempotency-Key was not kept.", 409),

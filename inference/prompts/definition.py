@@ -18,8 +18,8 @@ from tenants.errors import InvalidRequest
 from .templating import NAME_PATTERN, InvalidTemplate, Template, compile_template
 from .variables import PART_TYPES, ContentPart, Variable, read_values
 
-#: What a version may hold, and what rendering may make of it, in bytes.
-MAX_DEFINITION_BYTES, MAX_RENDERED_BYTES = 400_000, 2_000_000
+#: What a version may hold, and what rendering may make of it (as much as a request's body), in bytes.
+MAX_DEFINITION_BYTES, MAX_RENDERED_BYTES = 400_000, 20 * 1024 * 1024
 
 
 class PromptTooLarge(InvalidRequest):
@@ -105,7 +105,7 @@ def messages_of(definition: Definition, values: Mapping[str, Any]) -> list[dict[
 
     Raises:
         InvalidVariable: a value is unknown, missing or breaks a rule.
-        PromptTooLarge: they would have more than two megabytes.
+        PromptTooLarge: they would have more than 20 MiB.
     """
     written = read_values(definition.variables, values)
     _check_size(definition, written)
