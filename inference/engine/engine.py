@@ -34,7 +34,7 @@ from ..generations import ANY_NUMBER, Call
 from ..providers.openai_http import close_session
 from ..relay import CANCELLATIONS
 from .desk import Desk
-from .live_calls import LiveCalls
+from .live_calls import LiveCall, LiveCalls
 
 log = structlog.get_logger("atrium.worker")
 
@@ -163,12 +163,13 @@ class Engine:
         return min(free - _last_places() if free > _last_places() else free, _MOST_CLAIMED)
 
     def _begin(self, call: Call) -> None:
-        task = asyncio.create_task(self._execute(call))
+        # Its place is taken now: the next claim comes before the task's first step.
+        live = self._calls.enter(call.id, deadline_seconds=call.seconds)
+        task = asyncio.create_task(self._execute(call, live))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _execute(self, call: Call) -> None:
-        live = self._calls.enter(call.id, deadline_seconds=call.seconds)
+    async def _execute(self, call: Call, live: LiveCall) -> None:
         try:
             with acting_for(call.tenant_id):
                 await answering.execute(call, live, self._desk)
