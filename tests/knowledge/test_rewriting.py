@@ -85,7 +85,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(settings: Any) -> Iterator[Server]:
+    settings.TENANT_UPSTREAM_NETWORKS = ["127.0.0.1/32"]  # a tenant's own account leads to public addresses otherwise
     catalogue.forget_terms()
     with Server() as running:
         yield running
