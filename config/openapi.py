@@ -11,6 +11,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from pydantic.json_schema import models_json_schema
 
 from inference.requests import ChatRequest, EmbeddingsRequest, FileSearch
+from inference.response_cache import CACHE_HEADER
 from inference.responses.requests import ResponseRequest
 from tenants.end_users import END_USER_HEADER, MAX_TOKEN_LENGTH
 
@@ -168,11 +169,22 @@ def _chat() -> Operation:
         "operationId": "create_chat_completion",
         "summary": "Create a chat completion",
         "description": "Answers the messages with a model that your tenant was granted; with the tool `file_search`, from "
-        "your vector stores, with citations. Members that are not listed are ignored.",
+        "your vector stores, with citations. Members that are not listed are ignored.\n\n"
+        "With `response_format.json_schema.strict`, an answer that does not match the schema is asked for once more, and "
+        "fails with `invalid_structured_output` (502) if that does not help, charged for what was used; a stream is looked "
+        "at when all of it has gone, and ends with an error event. Without `strict` the schema is the model's to follow.\n\n"
+        "Where the model's answers are kept (`/v1/response_cache`), the same request gets the same answer; "
+        "`Cache-Control: no-store` or `cache: false` stay out, `Cache-Control: no-cache` has a new answer made and kept.",
         **_hot("ChatRequest"),
         "responses": {
             "200": {
                 "description": "The answer, whole or streamed.",
+                "headers": {
+                    CACHE_HEADER: {
+                        "description": "Whether it came from the response cache; absent where nobody looked there.",
+                        "schema": {"type": "string", "enum": ["hit", "miss"]},
+                    }
+                },
                 "content": {
                     "application/json": {"schema": {"$ref": _SCHEMAS + "ChatCompletion"}},
                     "text/event-stream": {"schema": {"type": "string", "description": _STREAM}},
