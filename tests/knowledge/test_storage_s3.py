@@ -43,11 +43,15 @@ def test_bytes_go_to_the_bucket_and_come_back_until_they_are_deleted(acme: Any, 
         key = storage.put(file_id, io.BytesIO(body))
         assert bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read() == body
         assert storage.exists(file_id) and storage.read(file_id) == body
+        assert storage.read_part(file_id, start=257, length=300) == body[257:557]
+        assert storage.read_part(file_id, start=len(body) - 5, length=300) == body[-5:]
         storage.delete(file_id)
         storage.delete(file_id)
         assert not storage.exists(file_id)
         with pytest.raises(storage.ContentMissing):
             storage.read(file_id)
+        with pytest.raises(storage.ContentMissing):
+            storage.read_part(file_id, start=0, length=1)
     with pytest.raises(ClientError):
         bucket.head_object(Bucket=BUCKET, Key=key)
 
