@@ -91,6 +91,21 @@ def test_a_blocked_answer_ends_before_what_was_found(atrium, guarded, stream):
     atrium.settled(guarded)
 
 
+def test_responses_pass_the_same_screens(atrium, guarded):
+    sdk = guarded.sdk()
+    with pytest.raises(openai.BadRequestError) as refusal:
+        sdk.responses.create(model="fake", input="Tell me about project halcyon")
+    assert refusal.value.code == "content_filter"
+    done = sdk.responses.create(model="fake", input="fault:says Well, the plan is Proj=ect Halcyon, of course.")
+    assert (done.status, done.incomplete_details.reason) == ("incomplete", "content_filter")
+    assert done.output_text == "Well, the plan is "
+    (found,) = screenings(guarded, done.id).values()
+    assert (found["call"], found["stage"], found["action"]) == (done.id, "output", "block")
+    events = list(sdk.responses.create(model="fake", input="fault:says Ask Proj=ect Halcyon why.", stream=True))
+    assert events[-1].type == "response.incomplete"
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "Ask "
+
+
 def test_a_document_gives_no_orders(atrium, guarded):
     sdk = guarded.sdk()
     harmless, hostile = (
