@@ -147,8 +147,7 @@ def judged(atrium):
     """A tenant whose messages and answers a moderation model judges, at 0.002 a text."""
     name = "judge"
     atrium.manage("register_model", "--name", name, "--base-url", atrium.upstream.url, *JUDGE)
-    tenant = atrium.new_tenant(budget="100")
-    atrium.manage("grant_model", "--tenant", tenant.slug, "--model", name)
+    tenant = atrium.new_tenant(budget="100", grants=(name,))
     asked = {"model": name, "action": "block"}
     policy = {"input": {"moderation": asked}, "output": {"moderation": {**asked, "when_away": "allow"}}}
     answer = httpx2.put(f"{tenant.url}/v1/safety_policy", json=policy, headers=bearer(tenant))
