@@ -8,9 +8,10 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from functools import partial
 
 from tests.e2e.conftest import Tenant
-from tests.prove.calls import Answer, ask, examine
+from tests.prove.calls import Answer, ask, ask_in_background, examine
 from tests.prove.ground import Ground
 from tests.prove.verdict import Verdict, scaled
 
@@ -20,11 +21,11 @@ GRACE = 30
 
 
 def prove(ground: Ground) -> Verdict:
-    """Plain and streamed calls of every length, at once."""
+    """Plain and streamed calls and background responses of every length, at once."""
     tenant = ground.new_tenant(budget="1000")
     answers, seconds = asyncio.run(_stop_under(ground, tenant, scaled(4)))
     ground.settled(tenant, seconds=60)
-    books = examine(ground, tenant, answers)
+    books = examine(ground, tenant, answers, stopped=True)
     violations = list(books.violations)
     for answer in answers:
         taken = float(answer.question.split()[1])
@@ -36,13 +37,17 @@ def prove(ground: Ground) -> Verdict:
     return Verdict(figures, violations)
 
 
+#: kind → how it is asked.
+_KINDS = {"plain": ask, "stream": partial(ask, stream=True), "background": ask_in_background}
+
+
 async def _stop_under(ground: Ground, tenant: Tenant, each: int) -> tuple[list[Answer], float]:
     """The answers, and how long the worker took to end."""
     async with ground.client(tenant, timeout=150) as client:
         asked = [
-            asyncio.create_task(ask(client, f"fault:takes {seconds} stop-{kind}-{number}", stream=kind == "stream"))
+            asyncio.create_task(_KINDS[kind](client, f"fault:takes {seconds} stop-{kind}-{number}"))
             for seconds in TAKES
-            for kind in ("plain", "stream")
+            for kind in _KINDS
             for number in range(each)
         ]
         async with asyncio.timeout(30):
