@@ -177,6 +177,7 @@ def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "UPSTREAM_READ_SECONDS": "4",
         "LOG_LEVEL": "WARNING",
         "FETCH_ALLOWED_NETWORKS": "127.0.0.1/32",
+        "TENANT_UPSTREAM_NETWORKS": "127.0.0.1/32",
     }
     var = Path(os.environ["ATRIUM_VAR"]) / "e2e"
     with ExitStack() as exits:
