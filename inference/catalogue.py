@@ -100,10 +100,11 @@ def forget_terms() -> None:
     _deployments.clear()
 
 
-def granted_models() -> list[Grant]:
-    """What the current tenant may use, by alias."""
+def granted_models(kind: str | None = None) -> list[Grant]:
+    """What the current tenant may use, of one kind or of all, by alias."""
     with tenant_scope():
-        return chains.usable(chains.all_grants())
+        rows = chains.usable(chains.all_grants())
+    return [row for row in rows if kind is None or row.model.kind == kind]
 
 
 _deployments: Memory[tuple[UUID, str], list[DeploymentBase]] = Memory(_REMEMBER_SECONDS)
@@ -122,7 +123,9 @@ def all_deployments_of(model: str) -> list[DeploymentBase]:
     if known is not None:
         return known
     with tenant_scope():
-        own = TenantDeployment.objects.filter(model__name=model, enabled=True).select_related("model")
+        # Chat models only: the clients of the others do not check where a tenant's address leads.
+        own = TenantDeployment.objects.filter(model__name=model, model__kind=Model.Kind.CHAT, enabled=True)
+        own = own.select_related("model")
         platforms = Deployment.objects.filter(model__name=model, enabled=True).select_related("model")
         rows: list[DeploymentBase] = [*own, *platforms]
     _deployments.keep((tenant_id, model), rows, since=started)

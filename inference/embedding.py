@@ -12,12 +12,11 @@ from django.conf import settings
 
 from knowledge.ports import Embedder, EmbedderUnavailable
 from tenants.errors import InvalidRequest
-from tenants.scope import tenant_scope
 
 from .bedrock_accounts import bedrock_account
-from .catalogue import NoDeployment, UnknownModel, deployments_of
+from .catalogue import NoDeployment, UnknownModel, deployments_of, granted_models
 from .metering import count_tokens
-from .models import DeploymentBase, Grant, Model
+from .models import DeploymentBase, Model
 from .providers import minilm
 from .providers.base import ProviderError
 from .providers.bedrock import BedrockEmbeddings
@@ -162,10 +161,7 @@ def embedder_for(model: str) -> LocalEmbedder | RemoteEmbedder:
     """
     if model == LocalEmbedder.model:
         return LocalEmbedder()
-    with tenant_scope():
-        grant = (
-            Grant.objects.select_related("model").filter(model__name=model, model__kind=Model.Kind.EMBEDDING).first()
-        )
+    grant = next((row for row in granted_models(Model.Kind.EMBEDDING) if row.model.name == model), None)
     if grant is None:
         raise UnknownModel(f"The embedding model '{model}' does not exist or is not granted.", param="embedding_model")
     deployments = deployments_of(model)

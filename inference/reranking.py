@@ -10,11 +10,10 @@ from django.conf import settings
 from urllib3.exceptions import HTTPError
 
 from knowledge.ports import RerankerUnavailable
-from tenants.scope import tenant_scope
 
-from .catalogue import NoDeployment, deployments_of
+from .catalogue import NoDeployment, deployments_of, granted_models
 from .metering import count_tokens
-from .models import DeploymentBase, Grant, Model
+from .models import DeploymentBase, Model
 
 _MAX_ANSWER_BYTES = 1 << 20
 _pool = urllib3.PoolManager(num_pools=20, maxsize=16, block=False, retries=False)
@@ -92,8 +91,7 @@ def reranker_for(alias: str) -> RemoteReranker | None:
     Raises:
         NoDeployment: nothing serves it.
     """
-    with tenant_scope():
-        granted = Grant.objects.select_related("model").filter(alias=alias, model__kind=Model.Kind.RERANK).first()
+    granted = next((row for row in granted_models(Model.Kind.RERANK) if row.alias == alias), None)
     if granted is None:
         return None
     deployments = deployments_of(granted.model.name)

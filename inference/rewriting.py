@@ -14,11 +14,10 @@ import structlog
 from django.conf import settings
 
 from knowledge.ports import Written
-from tenants.scope import tenant_scope
 
-from .catalogue import NoDeployment, deployments_of
+from .catalogue import NoDeployment, deployments_of, granted_models
 from .metering import estimate
-from .models import DeploymentBase, Grant, Model, TenantDeployment
+from .models import DeploymentBase, Model, TenantDeployment
 from .providers.base import Cancelled, Completion, Prompt, ProviderError, Usage
 from .providers.from_threads import FromThreads
 from .providers.openai_compatible import OpenAICompatible
@@ -134,9 +133,7 @@ def _counted(usage: Usage | None) -> Usage | None:
 
 def default_writer() -> ChatWriter | None:
     """The current tenant's model that writes queries; None where it has none, or none that writes or answers."""
-    with tenant_scope():
-        chat = Grant.objects.select_related("model").filter(model__kind=Model.Kind.CHAT)
-        granted = chat.filter(alias=DEFAULT_ALIAS).first()
+    granted = next((row for row in granted_models(Model.Kind.CHAT) if row.alias == DEFAULT_ALIAS), None)
     if granted is None:
         return None
     model = granted.model

@@ -26,8 +26,8 @@ from tenants.models import Tenant
 from tenants.scope import tenant_scope
 
 from ..bedrock_accounts import bedrock_account
-from ..catalogue import deployments_of
-from ..models import DeploymentBase, Grant, Model, TenantDeployment
+from ..catalogue import deployments_of, granted_models
+from ..models import DeploymentBase, Model, TenantDeployment
 from ..providers.base import ProviderError
 from ..providers.bedrock import apply_guardrail
 from ..providers.openai_http import headers_with, posted, whole
@@ -211,7 +211,7 @@ def _hold(call_id: UUID, alias: str, texts: int) -> _Held:
         ProviderError: it is not granted any more, or nothing serves it.
     """
     with tenant_scope() as tenant_id:
-        granted = Grant.objects.select_related("model").filter(alias=alias, model__kind=Model.Kind.MODERATION).first()
+        granted = next((row for row in granted_models(Model.Kind.MODERATION) if row.alias == alias), None)
         deployments = deployments_of(granted.model.name) if granted else []
         if granted is None or not deployments:
             raise ProviderError(f"Nothing serves the moderation model '{alias}'.", code="no_deployment")
