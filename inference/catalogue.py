@@ -24,6 +24,7 @@ from .models import Deployment, DeploymentBase, Fallback, Grant, Model, TenantDe
 from .terms import Terms
 
 _REMEMBER_SECONDS = 4.5
+_CHECKED = (Model.Kind.CHAT, Model.Kind.MODERATION)
 #: Granted to every new tenant: the models that run inside Atrium.
 BUILT_IN = ("local-extractive", "all-MiniLM-L6-v2")
 
@@ -123,8 +124,8 @@ def all_deployments_of(model: str) -> list[DeploymentBase]:
     if known is not None:
         return known
     with tenant_scope():
-        # Chat models only: the clients of the others do not check where a tenant's address leads.
-        own = TenantDeployment.objects.filter(model__name=model, model__kind=Model.Kind.CHAT, enabled=True)
+        # Not those of retrieval, whose clients do not check where a tenant's address leads.
+        own = TenantDeployment.objects.filter(model__name=model, model__kind__in=_CHECKED, enabled=True)
         own = own.select_related("model")
         platforms = Deployment.objects.filter(model__name=model, enabled=True).select_related("model")
         rows: list[DeploymentBase] = [*own, *platforms]
