@@ -1,7 +1,7 @@
 """A tenant with one of everything, every name and text of it marked, so that a trace of it is recognised anywhere."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import orjson
 from django.apps import apps
 
 from billing.models import TenantPrice
-from inference.models import Model, TenantDeployment
+from inference.models import CachedResponse, CachePolicy, Grant, Model, TenantDeployment
 from knowledge.models import BucketObject, BucketSource
 from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
@@ -107,6 +107,15 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         served = Model.objects.get(name=model)
         account = TenantDeployment.objects.create(
             tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream
+        )
+        keeping = {"tenant_id": tenant_id, "grant": Grant.objects.get(alias=model)}
+        CachePolicy.objects.create(**keeping, ttl_seconds=3_600)
+        CachedResponse.objects.create(
+            **keeping,
+            key=mark.encode(),
+            answer={"mark": mark},
+            size_bytes=1,
+            expires_at=datetime.now(UTC) + timedelta(hours=1),
         )
         BucketObject.objects.create(
             tenant_id=tenant_id, source=BucketSource.objects.get(), key=mark.encode(), etag=mark, size=1, reason=mark

@@ -57,12 +57,15 @@ FUNCTIONS = (
     "SELECT finish_work(%(other)s, %(inference_generation)s, 1) OR NULL",
     "SELECT nullif(enqueue_work(%(other)s, %(fresh)s, 'ingestion')::text, '')",
     "SELECT reserve_spend(%(other)s, %(fresh)s, %(fresh)s, NULL, 'x', '', 0, 1, 'USD', '[]', '1 minute')",
+    "SELECT reserve_child(%(other)s, %(fresh)s, %(billing_reservation)s, 'x', 0, 1, '[]', '1 minute')",
+    "SELECT nullif(book_variance(%(other)s, 'x', 'USD', 1, clock_timestamp())::text, '')",
+    "SELECT nullif(keep_response(%(other)s, %(inference_grant)s, 'k', '{}', 1, '1 minute', 10, 10)::text, '')",
     "SELECT nullif(remove_chunks(%(other)s, %(knowledge_vectorstore)s, %(knowledge_vectorstorefile)s)::text, '')",
     "SELECT nullif(purge_store(%(other)s, %(knowledge_vectorstore)s, 10)::text, 'true')",
 )
 
-#: Permission denied (row security too), and a function's own refusal; any violated constraint besides.
-REFUSALS = ("42501", "P0001")
+#: Permission denied (row security too), and a function's own refusals; any violated constraint besides.
+REFUSALS = ("42501", "P0001", "AT410")
 
 
 def prove(ground: Ground) -> Verdict:
