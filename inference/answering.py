@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from billing.limits import release_arguments
+from billing.reservations import HoldGone
 from knowledge.retrieval import Passage, search
 from knowledge.retrieval.questions import DENSE, HYBRID, LEXICAL
 from tenants import work
@@ -104,13 +105,13 @@ async def execute(call: Call, live: LiveCall, desk: Desk) -> None:
     ending.outcome.lines, ending.outcome.attempts = meter.lines, [attempt.as_json() for attempt in attempts]
     claim = work.Claim(call.tenant_id, call.id, call.attempt)
     cost = await desk.settle(Settlement(claim, call.key_id, ending.outcome, call.admitted.retention_days))
-    if cost is None:
+    if cost is None and call.held:
         log.warning("lease was lost; nothing written", generation_id=str(call.id))
         return
     if ending.keep is not None:
         await ending.keep()
     _tell(call, ending, meter, outbox)
-    _note(call, ending, meter, cost, seconds=time.perf_counter() - started)
+    _note(call, ending, meter, cost or Decimal(0), seconds=time.perf_counter() - started)
 
 
 def _note(call: Call, ending: Ending, meter: CallMeter, cost: Decimal, *, seconds: float) -> None:
@@ -135,6 +136,8 @@ async def _ending(
     call: Call, live: LiveCall, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard
 ) -> Ending:
     try:
+        if not call.held:
+            raise HoldGone("The call waited so long that its hold on the budget has ended. Try again.")
         if call.kind == "embeddings":
             return await live.run(_answer_embeddings(call, meter))
         return await live.run(_answer_chat(call, outbox, meter, attempts, guard))

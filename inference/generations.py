@@ -126,7 +126,7 @@ class Admitted:
 
 @dataclass(frozen=True)
 class Call:
-    """A claimed generation, loaded: everything its worker needs."""
+    """A claimed generation, loaded: everything its worker needs. Without `held` nothing pays for it any more."""
 
     tenant_id: UUID
     id: UUID
@@ -141,6 +141,7 @@ class Call:
     hold: Decimal
     prices: list[dict[str, Any]]
     created_at: datetime
+    held: bool = True
     claimed_at: float = field(default_factory=time.monotonic, compare=False)
 
     @property
@@ -320,10 +321,11 @@ def claim_parameters(
 
 def claimed(row: tuple[Any, ...]) -> Call:
     """A row of `CLAIM`."""
-    tenant_id, ident, attempt, kind, key_id, alias, model, request, terms, inbox, hold, prices, created_at = row
+    tenant_id, ident, attempt, kind, key_id, alias, model, request, terms, inbox, hold, prices, created_at, held = row
     admitted = Admitted.from_json(_decoded(terms))
     return Call(
-        tenant_id, ident, attempt, kind, key_id, alias, model, request, admitted, inbox, hold, _decoded(prices), created_at
+        tenant_id, ident, attempt, kind, key_id, alias, model, request, admitted, inbox, hold, _decoded(prices), created_at,
+        held,
     )  # fmt: skip
 
 

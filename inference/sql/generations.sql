@@ -93,10 +93,10 @@ END $$;
 
 -- Claim the next generations and load them, each in the scope of its tenant. The provider is called next, so their
 -- reservations count as dispatched from here; this commit is on disk before a provider is called, and with it the
--- admissions, which did not wait.
+-- admissions, which did not wait. `held` is false where a call waited so long that its hold has ended: nothing would pay.
 CREATE OR REPLACE FUNCTION next_generations(p_queue text, p_worker text, p_lease interval, p_max int, p_most_running int)
 RETURNS TABLE (tenant_id uuid, id uuid, attempt smallint, kind text, key_id uuid, alias text, model text, request text,
-               terms jsonb, inbox text, hold numeric, prices jsonb, created_at timestamptz)
+               terms jsonb, inbox text, hold numeric, prices jsonb, created_at timestamptz, held boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
     c record;
@@ -107,7 +107,7 @@ BEGIN
          WHERE r.tenant_id = c.tenant_id AND r.id = c.id AND r.state = 'open';
         RETURN QUERY
             SELECT g.tenant_id, g.id, c.attempt::smallint, g.kind::text, g.key_id, g.alias::text, g.model::text,
-                   g.request::text, g.terms, g.inbox::text, r.hold, r.prices, g.created_at
+                   g.request::text, g.terms, g.inbox::text, r.hold, r.prices, g.created_at, r.state = 'open'
               FROM inference_generation g JOIN billing_reservation r ON r.tenant_id = g.tenant_id AND r.id = g.id
              WHERE g.tenant_id = c.tenant_id AND g.id = c.id;
         PERFORM leave_scope();

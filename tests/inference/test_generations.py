@@ -14,7 +14,7 @@ from django.db import transaction
 from billing.limits import Level, Rates
 from billing.models import BudgetAccount, Reservation, UsageRecord
 from billing.plans import set_budget
-from billing.reservations import BudgetExhausted, BudgetHeld, UsageLine
+from billing.reservations import BudgetExhausted, BudgetHeld, UsageLine, settle_expired
 from inference import generations
 from inference.catalogue import forget_terms, terms
 from inference.generations import Admission, Admitted, AnswerGone, Call, Outcome, Replay, Settlement
@@ -244,6 +244,19 @@ def test_a_lost_lease_is_charged_at_its_hold_and_its_worker_writes_nothing_more(
     assert desk.ledger() == [("unreconciled", 1, 3)]
     assert (desk.account(), desk.reservation(ident)) == ((3, 0), "unknown")
     assert generations.settle_lost() == []
+
+
+def test_a_call_whose_hold_ended_while_it_waited_is_claimed_without_one(desk: Desk) -> None:
+    desk.budget("10")
+    ident = desk.admit(hold="3")
+    with acting_for(desk.tenant_id), tenant_scope():
+        Reservation.objects.filter(id=ident).update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    settle_expired()
+    call = claim()
+    assert (call.id, call.held) == (ident, False)
+    assert settle(call, "failed", lines=[]) is None
+    assert (desk.row(ident).state, desk.account(), desk.ledger()) == ("failed", (0, 0), [])
+    assert generations.claim_next(worker="other") is None
 
 
 def test_a_unit_whose_generation_is_gone_leaves_the_queue(desk: Desk) -> None:
