@@ -7,7 +7,7 @@ is for. Overspending is impossible: the hold is taken by a conditional update on
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -82,7 +82,15 @@ class UsageLine:
 
     def as_json(self) -> dict[str, Any]:
         """For `settle_spend`, without what does not apply."""
-        return {name: value for name, value in asdict(self).items() if value}
+        line: dict[str, Any] = {
+            "model": self.model,
+            "meter": self.meter,
+            "quantity": self.quantity,
+            "attempt": self.attempt,
+        }
+        if self.priced_as:
+            line["priced_as"] = self.priced_as
+        return {**line, "estimated": True} if self.estimated else line
 
 
 def plain(amount: Decimal) -> str:

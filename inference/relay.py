@@ -119,7 +119,7 @@ class Sender:
     """A worker's way to the web tier: what all its calls say at one time travels in one round trip.
 
     A chunk that comes after a pause is sent at once; under load a batch collects for as long as the one before it
-    travels, and for `_GATHER_SECONDS` at least. On one event loop; `close` sends what is left.
+    travels, and where no call of it has ended for `_GATHER_SECONDS` at least. On one event loop; `close` sends what is left.
     """
 
     def __init__(self, line: RedisLine) -> None:
@@ -146,7 +146,7 @@ class Sender:
             while self._pending:
                 batch, self._pending = self._pending, {}
                 await self._send(list(batch.values()))
-                if self._pending:
+                if self._pending and not any(pending.last for pending in self._pending.values()):
                     await asyncio.sleep(_GATHER_SECONDS)
         finally:
             self._task = None

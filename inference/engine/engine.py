@@ -45,6 +45,7 @@ _MOST_LINES = 8
 _LOOK_SECONDS = 2.0
 _PAUSE_SECONDS = 0.5
 _LINES_SECONDS = 0.25
+_SURE_SECONDS = 0.02
 _RENEW = "SELECT * FROM renew_work(%s, %s, %s)"
 
 
@@ -120,10 +121,13 @@ class Engine:
         if not self._calls.free:
             await self._calls.one_ends()
             return
-        parameters = generations.claim_parameters(
-            worker=self.worker, most=self._most_claimed(), most_running=self._most_running()
-        )
-        if not (await self._begin_all(parameters) or await self._claim_lines()):
+        most = self._most_claimed()
+        parameters = generations.claim_parameters(worker=self.worker, most=most, most_running=self._most_running())
+        begun = await self._begin_all(parameters)
+        if 0 < begun < most:
+            # Most likely that was all. The next bell is mostly quicker than the look that makes sure.
+            await bells.heard(self._bells, seconds=_SURE_SECONDS)
+        elif not (begun or await self._claim_lines()):
             self._held_back = self._most_running() != ANY_NUMBER or self._places_for_lines() <= 0
             await self._wait_for_work()
 
