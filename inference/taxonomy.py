@@ -1,7 +1,7 @@
 """Every way in which a call can fail: one stable code each, and what it means for the client, for routing and for us.
 
 A code never changes its meaning. `kind_of` finds the entry of an exception; a code that is not here is an upstream's
-own, passed on with a 400, or a defect of ours. `docs/errors.md` is this table.
+own, passed on with a 400, or a defect of ours. `inference/ERRORS.md` is this table.
 """
 
 from dataclasses import dataclass, replace
@@ -161,7 +161,7 @@ def kind_of(error: BaseException) -> ErrorKind:
 
 
 def as_markdown() -> str:
-    """The table as `docs/errors.md` shows it."""
+    """The table as `inference/ERRORS.md` shows it."""
     head = (
         "# Errors of a call\n\n"
         'Every error has the shape `{"error": {"message", "type", "param", "code", "request_id"}}`. Decide by `code`:\n'
