@@ -29,12 +29,12 @@ from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.ids import parse_public_id
 
 from . import prompting, routing
+from .calls import Call, Outcome, Settlement, WorkerLost
 from .catalogue import UnknownModel
 from .embedding import embeddings_json
 from .engine.desk import Desk
 from .engine.live_calls import LiveCall
 from .forms import Answer, Form, form_of
-from .generations import Call, Outcome, Settlement, WorkerLost
 from .grounded_output import GroundedOutput
 from .metering import CallMeter, estimate_of
 from .outbound import Allowed

@@ -12,7 +12,7 @@ from tenants.batching import Batcher
 from tenants.redis_line import RedisLine
 
 from . import bells, generations
-from .generations import Admission
+from .calls import Admission
 
 log = structlog.get_logger("atrium.request")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tenants.ids import public_id
 
-from .generations import Call
+from .calls import Call
 from .providers.base import Chunk, Completion, Usage
 from .requests import ChatRequest
 from .responses.form import response_form

@@ -40,8 +40,8 @@ from tenants.scope import acting_for
 
 from . import catalogue, generations
 from .admission import Asker, Offer, offer_chat, offer_embeddings
+from .calls import Admission, Admitted
 from .door import Door
-from .generations import Admission, Admitted
 from .http_answer import HttpAnswer, Send, chat_error
 from .lookups import Lookups
 from .metrics import Observed, observe

@@ -5,10 +5,9 @@ lease, or by the sweeper when that lease ran out.
 """
 
 import re
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,18 +16,15 @@ import orjson
 from django.conf import settings
 from django.db import connections
 
-from billing.limits import Level, Rates
-from billing.pricing import Quote
-from billing.reservations import UsageLine, budget_refusal, lines_json, prices_json
+from billing.reservations import budget_refusal
 from tenants import work
 from tenants.errors import AtriumError
 from tenants.idempotency import KeyReused, StillInFlight
 from tenants.models import IdempotencyRecord
 from tenants.scope import acting_for, tenant_scope
 
+from .calls import Admission, Admitted, Call, Outcome, Settlement, WorkerLost
 from .models import Generation
-from .response_cache.keys import Wish
-from .terms import ChainModel
 
 #: More calls than any tenant has running.
 ANY_NUMBER = 1_000_000
@@ -39,139 +35,12 @@ class Replay(Exception):
     """The idempotency key was used before: look the first answer up with `replay`."""
 
 
-class WorkerLost(AtriumError):
-    """The worker that ran the call died; the client may try again."""
-
-    status = 502
-    type = "server_error"
-    code = "worker_lost"
-
-
 class AnswerGone(AtriumError):
     """The first answer to this idempotency key was not kept (content retention)."""
 
     status = 409
     type = "invalid_request_error"
     code = "idempotency_answer_gone"
-
-
-@dataclass(frozen=True)
-class Admitted:
-    """What admission fixes and the worker needs again: kept in the row's `terms`.
-
-    `prompt_hold` is the part of the hold that everything but the output may cost, `output_price` what each token of the
-    output's limit adds to it (see `admission.Offer`); `cache` is what the call wants of the response cache; `groups` are
-    the caller's at that moment, by which `file_search` finds (`knowledge.access`); `chain` are the models that may
-    answer, `timeout` the seconds that the request allows itself.
-    """
-
-    levels: Sequence[Level]
-    estimated_tokens: int
-    prompt_hold: Decimal
-    output_limit: int
-    retention_days: int
-    output_price: Decimal = Decimal(0)
-    cache: Wish | None = None
-    end_user: str = ""
-    groups: frozenset[str] = frozenset()
-    prompt_version: UUID | None = None
-    chain: Sequence[ChainModel] = ()
-    timeout: float | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """For the row."""
-        return {
-            "levels": [
-                [
-                    level.name,
-                    level.id.hex,
-                    level.rates.requests_per_minute,
-                    level.rates.tokens_per_minute,
-                    level.rates.concurrent_calls,
-                ]
-                for level in self.levels
-            ],
-            "estimated_tokens": self.estimated_tokens,
-            "prompt_hold": str(self.prompt_hold),
-            "output_price": str(self.output_price),
-            **({"cache": self.cache.as_json()} if self.cache else {}),
-            "output_limit": self.output_limit,
-            "retention_days": self.retention_days,
-            "groups": sorted(self.groups),
-            **({"prompt_version": self.prompt_version} if self.prompt_version else {}),
-            "chain": [model.as_json() for model in self.chain],
-            **({"timeout": self.timeout} if self.timeout is not None else {}),
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Admitted":
-        """From the row."""
-        levels = [Level(name, UUID(hex=ident), Rates(*rates)) for name, ident, *rates in data["levels"]]
-        numbers = {name: data[name] for name in ("estimated_tokens", "output_limit", "retention_days")}
-        groups = frozenset(data.get("groups", ()))
-        version = data.get("prompt_version")
-        chain = tuple(ChainModel.from_json(row) for row in data.get("chain", ()))
-        return cls(
-            levels=levels,
-            prompt_hold=Decimal(data["prompt_hold"]),
-            output_price=Decimal(data.get("output_price", 0)),
-            cache=Wish.from_json(data.get("cache")),
-            groups=groups,
-            prompt_version=UUID(version) if version else None,
-            chain=chain,
-            timeout=data.get("timeout"),
-            **numbers,
-        )
-
-
-@dataclass(frozen=True)
-class Call:
-    """A claimed generation, loaded: everything its worker needs. Without `held` nothing pays for it any more."""
-
-    tenant_id: UUID
-    id: UUID
-    attempt: int
-    kind: str
-    key_id: UUID
-    alias: str
-    model: str
-    request: str
-    admitted: Admitted
-    inbox: str
-    hold: Decimal
-    prices: list[dict[str, Any]]
-    created_at: datetime
-    held: bool = True
-    claimed_at: float = field(default_factory=time.monotonic, compare=False)
-
-    @property
-    def chain(self) -> Sequence[ChainModel]:
-        """The models that may answer, the one asked for first."""
-        return self.admitted.chain or (ChainModel(self.model, self.model),)
-
-    @property
-    def seconds(self) -> float:
-        """How long the call may take from its claim: the platform's limit, or what is left of its own."""
-        if self.admitted.timeout is None:
-            return settings.GENERATION_DEADLINE_SECONDS
-        waited = max(0.0, (datetime.now(UTC) - self.created_at).total_seconds())
-        return max(0.0, min(settings.GENERATION_DEADLINE_SECONDS, self.admitted.timeout - waited))
-
-    def unit_price(self, meter: str) -> Decimal:
-        """Per unit of the called model's `meter`, at the prices of the reservation."""
-        found = next(price for price in self.prices if price["model"] == self.model and price["meter"] == meter)
-        return Decimal(found["amount"]) / found["per"]
-
-
-@dataclass
-class Outcome:
-    """How a call ended. `lines` is what it used, whatever became of it."""
-
-    state: str
-    lines: list[UsageLine] = field(default_factory=list)
-    answer: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    attempts: list[dict[str, Any]] = field(default_factory=list)
 
 
 def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -184,67 +53,6 @@ def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     finally:
         if not connection.in_atomic_block:
             connection.close()
-
-
-@dataclass(frozen=True)
-class Admission:
-    """A call to be admitted: its row, its place in the queue, and its hold. Money in the tenant's currency.
-
-    `priority`: of a tenant's calls on the queue the lowest go first. `line_id`: the batch's line that becomes this call.
-    `lease`: how long the hold lasts at most, where a call may wait longer than one that somebody waits for.
-    """
-
-    tenant_id: UUID
-    generation_id: UUID
-    key_id: UUID
-    kind: str
-    alias: str
-    model: str
-    request: bytes
-    admitted: Admitted
-    inbox: str
-    weight: int
-    hold_min: Decimal
-    hold: Decimal
-    currency: str
-    quote: Quote
-    idempotency_key: str | None = None
-    fingerprint: str | None = None
-    queue: str = work.GENERATION
-    priority: int = 0
-    line_id: UUID | None = None
-    lease: timedelta | None = None
-
-    def as_json(self, number: int) -> dict[str, Any]:
-        """As `admit_generations` reads it."""
-        return {
-            "n": number,
-            "tenant": self.tenant_id,
-            "id": self.generation_id,
-            "key": self.key_id,
-            "kind": self.kind,
-            "alias": self.alias,
-            "model": self.model,
-            "request": orjson.Fragment(self.request),
-            "terms": self.admitted.as_json(),
-            "inbox": self.inbox,
-            "weight": self.weight,
-            "end_user": self.admitted.end_user,
-            "hold_min": str(self.hold_min),
-            "hold": str(self.hold),
-            "currency": self.currency,
-            "prices": orjson.Fragment(prices_json(self.quote)),
-            "lease": f"{self._lease_seconds} seconds",
-            "idempotency_key": self.idempotency_key,
-            "fingerprint": self.fingerprint,
-            "queue": self.queue,
-            "priority": self.priority,
-            "line": self.line_id,
-        }
-
-    @property
-    def _lease_seconds(self) -> float:
-        return self.lease.total_seconds() if self.lease else settings.GENERATION_DEADLINE_SECONDS * 2
 
 
 ADMIT = "SELECT n, hold, refusal, detail FROM admit_generations(%s::jsonb)"
@@ -338,35 +146,6 @@ def claim_next(*, worker: str) -> Call | None:
 def _decoded(value: Any) -> Any:
     """JSON columns arrive as text through a raw cursor under Django, decoded under plain psycopg."""
     return orjson.loads(value) if isinstance(value, str | bytes) else value
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """A claimed call that has ended, to be settled."""
-
-    claim: work.Claim
-    key_id: UUID
-    outcome: Outcome
-    retention_days: int
-
-    def as_json(self, number: int) -> dict[str, Any]:
-        """As `settle_generations` reads it."""
-        outcome = self.outcome
-        reservation = "unknown" if outcome.state == "unknown" else ("settled" if outcome.lines else "released")
-        return {
-            "n": number,
-            "tenant": self.claim.tenant_id,
-            "id": self.claim.id,
-            "key": self.key_id,
-            "attempt": self.claim.attempt,
-            "state": "failed" if outcome.state == "unknown" else outcome.state,
-            "reservation_state": reservation,
-            "answer": outcome.answer,
-            "error": outcome.error,
-            "attempts": outcome.attempts,
-            "lines": orjson.Fragment(lines_json(outcome.lines)),
-            "retention_days": self.retention_days,
-        }
 
 
 SETTLE = "SELECT n, cost, queue FROM settle_generations(%s::jsonb)"

@@ -12,7 +12,7 @@ from billing.pricing import PRICED_AS
 from billing.reservations import UsageLine
 from knowledge.chunking import offline_tokenizer
 
-from .generations import Call
+from .calls import Call
 from .providers.base import Prompt, Usage
 
 

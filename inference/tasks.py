@@ -16,7 +16,7 @@ from billing.limits import release_arguments
 from tenants import work
 
 from . import bells, generations, response_cache
-from .generations import Admission
+from .calls import Admission, WorkerLost
 from .relay import tell
 from .responses import conversations
 from .routing import health
@@ -54,7 +54,7 @@ def sweep_generations() -> None:
     """Settle generations whose worker died, tell their clients, and ring for work whose bell was lost."""
     for lost in generations.settle_lost():
         release = release_arguments(tenant_id=lost.tenant_id, call_id=lost.id, refund=0, levels=lost.admitted.levels)
-        error, status = orjson.dumps(lost.error), generations.WorkerLost.status
+        error, status = orjson.dumps(lost.error), WorkerLost.status
         tell(_redis(), lost.inbox, lost.id, error=error, status=status, command=tuple(release))
     depth = work.tend(work.GENERATION)
     if depth.oldest_seconds > 1.0:

@@ -18,7 +18,8 @@ from tenants.errors import AtriumError, PermissionDenied
 from tenants.ids import uuid7
 from tenants.scope import tenant_scope
 
-from ..generations import Admission, Replay, admit_all
+from ..calls import Admission
+from ..generations import Replay, admit_all
 from ..models import Batch, BatchLine
 from .admitting import admission_of_line
 from .input_file import unread_lines

@@ -14,7 +14,7 @@ from tenants.batching import Batcher
 from tenants.redis_line import RedisLine
 
 from .. import bells, generations
-from ..generations import Settlement
+from ..calls import Settlement
 from ..relay import Sender
 from .lanes import Lanes
 

@@ -30,7 +30,8 @@ from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
 
 from .. import answering, bells, generations
-from ..generations import ANY_NUMBER, Call
+from ..calls import Call
+from ..generations import ANY_NUMBER
 from ..providers.openai_http import close_session
 from ..relay import CANCELLATIONS
 from .desk import Desk

@@ -16,7 +16,7 @@ import structlog
 
 from tenants.async_database import AsyncDatabase
 
-from ..generations import Settlement
+from ..calls import Settlement
 
 log = structlog.get_logger("atrium.worker")
 

@@ -16,7 +16,7 @@ from .entries import keep, look_up
 from .keys import Wish, cache_key, revisions_of
 
 if TYPE_CHECKING:
-    from ..generations import Call
+    from ..calls import Call
 
 log = structlog.get_logger("atrium.generation")
 

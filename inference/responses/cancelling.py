@@ -10,7 +10,7 @@ from billing.limits import release_arguments
 from tenants.scope import tenant_scope
 
 from .. import generations
-from ..generations import Admitted
+from ..calls import Admitted
 from ..models import Generation
 from ..relay import CANCELLATIONS
 from .kept import UNDER_WAY

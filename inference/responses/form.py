@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ..generations import Call
+from ..calls import Call
 from ..prompting import question_of
 from ..requests import ChatRequest
 from ..threads import in_thread

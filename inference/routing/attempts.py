@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+from ..calls import Call
 from ..catalogue import NoDeployment, all_deployments_of, remembered_deployments
-from ..generations import Call
 from ..models import DeploymentBase, Model, TenantDeployment
 from ..providers.base import Prompt, ProviderError, Usage
 from ..taxonomy import KINDS, ErrorKind, kind_of

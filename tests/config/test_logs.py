@@ -18,7 +18,7 @@ import pytest
 
 from config.services import free_port
 from inference import answering
-from inference.generations import Admitted, Call, Outcome
+from inference.calls import Admitted, Call, Outcome
 from inference.metering import CallMeter
 from tenants.ids import uuid7
 from tests.conftest import Member

@@ -16,8 +16,9 @@ from billing.models import BudgetAccount, Reservation, UsageRecord
 from billing.plans import set_budget
 from billing.reservations import BudgetExhausted, BudgetHeld, UsageLine, settle_expired
 from inference import generations
+from inference.calls import Admission, Admitted, Call, Outcome, Settlement
 from inference.catalogue import forget_terms, terms
-from inference.generations import Admission, Admitted, AnswerGone, Call, Outcome, Replay, Settlement
+from inference.generations import AnswerGone, Replay
 from inference.models import Generation, InferenceAttempt
 from tenants import work
 from tenants.audit import COMMAND_LINE

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from billing.reservations import UsageLine
-from inference.generations import Admitted, Call
+from inference.calls import Admitted, Call
 from inference.metering import CallMeter, count_tokens, estimate, estimate_of
 from inference.prompting import message_bytes
 from inference.providers.base import Prompt, ProviderError, Usage

@@ -16,8 +16,8 @@ from billing.plans import set_budget
 from billing.reservations import UsageLine
 from inference import generations
 from inference.batches import driving, feeding
+from inference.calls import Call, Outcome, Settlement
 from inference.catalogue import forget_terms
-from inference.generations import Call, Outcome, Settlement
 from inference.models import BatchLine, Generation
 from tenants import work
 from tenants.api_keys import issue, revoke

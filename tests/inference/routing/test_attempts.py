@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from inference.calls import Admitted, Call
 from inference.catalogue import NoDeployment
-from inference.generations import Admitted, Call
 from inference.models import Deployment, TenantDeployment
 from inference.providers.base import ProviderError
 from inference.routing import attempts
