@@ -37,8 +37,11 @@ def pointers(text: str) -> Pointers:
 
 
 def autolinks(text: str) -> list[str]:
-    """What GitHub's rules make links of: up to a blank or a tag, punctuation at the end left off."""
+    """What GitHub's rules make links of: up to a blank or a tag, punctuation at the end left off; `www.` begins none
+    within a word."""
     text = re.sub(
         r"""<a href="[^"<>]*">|<[^\s<>]+:[^\s<>]*>|\[[^\[\]]*\]\([^\s()]*(\([^\s()]*\)[^\s()]*)?\)""", " ", text
     )
-    return [found.rstrip("?!.,:*_~'\")]}|;`>") for found in re.findall(r"(?i)(?:https?://|www\.)[^\s<]+", text)]
+    return [
+        found.rstrip("?!.,:*_~'\")]}|;`>") for found in re.findall(r"(?i)(?:https?://|(?<![a-z0-9])www\.)[^\s<]+", text)
+    ]

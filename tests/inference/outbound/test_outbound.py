@@ -257,6 +257,7 @@ def test_any_cut_of_a_stream_gives_the_same_text(text: str, sizes: list[int]) ->
 
 @given(st.lists(PIECES, max_size=10).map("".join))
 @example(f"]({EVIL})![x]")
+@example(f"![alt]({EVIL} 'title')www.SECRET.evil.com")
 def test_no_composition_of_tricks_is_rendered_as_image_or_composed_link(text: str) -> None:
     found = pointers(filtered(text, ALLOWED))
     assert found.others == []
