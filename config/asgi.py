@@ -5,6 +5,8 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
+from config.garbage import settle_down
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 _django = get_asgi_application()
 
@@ -26,6 +28,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 async def _lifespan(receive: Any, send: Any) -> None:
     await receive()
     await _gateway.start()
+    settle_down()
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await _gateway.stop()

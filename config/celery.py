@@ -1,14 +1,16 @@
 """The Celery application: queues, routes and the beat schedule. Messages are doorbells; rows hold the work."""
 
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from django.conf import settings
 from kombu import Queue
 
 from config.broker import install
 
 from . import worker_heartbeat  # noqa: F401  for effect: workers beat
+from .garbage import settle_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -56,3 +58,8 @@ app.conf.beat_schedule = {
 # By name: it is imported when the worker starts, with the models.
 app.steps["worker"].add("inference.engine.celery_step:GenerationEngine")
 app.autodiscover_tasks(["billing", "knowledge", "inference", "inference.batches"])
+
+
+@signals.worker_ready.connect
+def _settle_down(**kwargs: Any) -> None:
+    settle_down()

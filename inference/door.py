@@ -16,7 +16,7 @@ from .calls import Admission
 
 log = structlog.get_logger("atrium.request")
 
-_MOST_TOGETHER = 32
+_MOST_TOGETHER = 8
 
 
 class Door:

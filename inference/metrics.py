@@ -6,6 +6,7 @@ folder in which they keep their counts together (see `config.metrics`).
 
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from prometheus_client import Counter, Histogram
 
@@ -36,7 +37,17 @@ class Observed:
 def observe(seen: Observed) -> None:
     """Count a request."""
     method = seen.method if seen.method in _METHODS else "other"
-    _REQUESTS.labels(method, seen.path, str(seen.status)).inc()
-    _SECONDS.labels(method, seen.path).observe(time.perf_counter() - seen.started)
+    _requests(method, seen.path, seen.status).inc()
+    _seconds(method, seen.path).observe(time.perf_counter() - seen.started)
     if seen.cache and seen.status == 200:
         _CACHE.labels(seen.cache).inc()
+
+
+@lru_cache(maxsize=2_000)
+def _requests(method: str, path: str, status: int) -> Counter:
+    return _REQUESTS.labels(method, path, str(status))
+
+
+@lru_cache(maxsize=1_000)
+def _seconds(method: str, path: str) -> Histogram:
+    return _SECONDS.labels(method, path)

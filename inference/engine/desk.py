@@ -20,7 +20,7 @@ from .lanes import Lanes
 
 log = structlog.get_logger("atrium.worker")
 
-_MOST_SETTLED = 32
+_MOST_SETTLED = 8
 #: How often a settlement is tried while PostgreSQL is away; the sweep settles calls whose leases ran out meanwhile.
 _TRIES = 60
 _PAUSE_SECONDS = 0.5

@@ -189,8 +189,9 @@ class Engine:
                     await self._desk.ring()
 
     async def _renew(self) -> None:
+        """Renew leases when a fifth of them is over: most calls end before."""
         await asyncio.sleep(min(1.0, settings.WORK_LEASE_SECONDS / 5))
-        ids = self._calls.ids
+        ids = self._calls.due(settings.WORK_LEASE_SECONDS / 5)
         if not ids:
             return
         lease = timedelta(seconds=settings.WORK_LEASE_SECONDS)

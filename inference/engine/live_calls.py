@@ -1,6 +1,7 @@
 """The calls that this worker runs, each breakable off from outside, with the reason."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,6 +16,7 @@ class LiveCall:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.renewed = time.monotonic()
         self._work: asyncio.Task[Any] | None = None
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -59,10 +61,13 @@ class LiveCalls:
         """How many more may be begun."""
         return self._places - len(self._calls)
 
-    @property
-    def ids(self) -> list[UUID]:
-        """Those under way."""
-        return list(self._calls)
+    def due(self, seconds: float) -> list[UUID]:
+        """Those whose lease was taken or renewed more than `seconds` ago; they count as renewed from now on."""
+        now = time.monotonic()
+        due = [call_id for call_id, live in self._calls.items() if now - live.renewed > seconds]
+        for call_id in due:
+            self._calls[call_id].renewed = now
+        return due
 
     def enter(self, call_id: UUID, *, deadline_seconds: float) -> LiveCall:
         """A call begins; it is broken off after `deadline_seconds`."""

@@ -204,12 +204,17 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Renew the leases of what a worker runs; returns the ids that are still its own.
+-- Renew the leases of what a worker runs; returns the ids that are still its own. What somebody holds locked is about to
+-- end: it is passed over, for two that lock many units in different orders would wait for each other.
 CREATE OR REPLACE FUNCTION renew_work(p_worker text, p_ids uuid[], p_lease interval)
 RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    UPDATE tenants_work w SET lease_until = clock_timestamp() + p_lease
-     WHERE w.id = ANY (p_ids) AND w.worker = p_worker AND w.state = 'running'
-    RETURNING w.id
+    WITH free AS MATERIALIZED (
+        SELECT w.tenant_id, w.id FROM tenants_work w
+         WHERE w.id = ANY (p_ids) AND w.worker = p_worker AND w.state = 'running' FOR UPDATE SKIP LOCKED),
+    renewed AS (
+        UPDATE tenants_work w SET lease_until = clock_timestamp() + p_lease
+          FROM free f WHERE w.tenant_id = f.tenant_id AND w.id = f.id)
+    SELECT w.id FROM tenants_work w WHERE w.id = ANY (p_ids) AND w.worker = p_worker AND w.state = 'running'
 $$;
 
 -- Units whose lease ran out: their worker died. Ids only; the queue's owner decides what becomes of each.
