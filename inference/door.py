@@ -16,6 +16,7 @@ from .calls import Admission
 
 log = structlog.get_logger("atrium.request")
 
+#: Small enough that one batch is admitted while the one before it is already being called.
 _MOST_TOGETHER = 8
 
 

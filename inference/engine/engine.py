@@ -39,7 +39,7 @@ from .live_calls import LiveCall, LiveCalls
 
 log = structlog.get_logger("atrium.worker")
 
-_MOST_CLAIMED = 32
+_MOST_CLAIMED = 16
 #: Fewer, so that a call that comes meanwhile waits for few of them to begin.
 _MOST_LINES = 8
 #: An idle worker looks for work so often though no bell rang.
