@@ -17,6 +17,7 @@ class LiveCall:
     def __init__(self) -> None:
         self.reason: str | None = None
         self.renewed = time.monotonic()
+        self.deadline: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[Any] | None = None
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -72,12 +73,14 @@ class LiveCalls:
     def enter(self, call_id: UUID, *, deadline_seconds: float) -> LiveCall:
         """A call begins; it is broken off after `deadline_seconds`."""
         live = self._calls[call_id] = LiveCall()
-        asyncio.get_running_loop().call_later(deadline_seconds, live.stop, "deadline")
+        live.deadline = asyncio.get_running_loop().call_later(deadline_seconds, live.stop, "deadline")
         return live
 
     def leave(self, call_id: UUID) -> None:
         """It has ended."""
-        self._calls.pop(call_id, None)
+        live = self._calls.pop(call_id, None)
+        if live is not None and live.deadline is not None:
+            live.deadline.cancel()  # or it would be kept until then
         self._freed.set()
 
     def stop(self, call_id: UUID, reason: str) -> None:
