@@ -210,7 +210,7 @@ WORK_LEASE_SECONDS = env.float("WORK_LEASE_SECONDS", 15.0)
 #: The longest a model call may take, start to end.
 GENERATION_DEADLINE_SECONDS = env.float("GENERATION_DEADLINE_SECONDS", 300.0)
 #: Calls that one worker runs at a time, and the threads of its calls for database, search and local models.
-GENERATION_PLACES = env.int("GENERATION_PLACES", 1024)
+GENERATION_PLACES = env.int("GENERATION_PLACES", 2048)
 GENERATION_THREADS = env.int("GENERATION_THREADS", 16)
 #: How long a worker that is told to stop lets its calls go on.
 GENERATION_DRAIN_SECONDS = env.float("GENERATION_DRAIN_SECONDS", 25.0)
