@@ -1,4 +1,4 @@
-"""Reserve before spending, settle once: the Python side of `sql/reservations.sql`.
+"""Reserve before spending, settle once: the Python side of `sql/reserving.sql` and `sql/settling.sql`.
 
 Both are one round trip inside the caller's scope, so a caller can share the transaction with the rows that the money
 is for. Overspending is impossible: the hold is taken by a conditional update on every budget above the caller.

@@ -13,9 +13,9 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from knowledge.sources.guarded_http import Refused
 from tenants.audit import Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
+from tenants.guarded_http import Refused
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from tenants.api_view import TenantAPIView
 from tenants.authentication import caller_of
 from tenants.errors import InvalidRequest
+from tenants.guarded_http import MAX_URL_LENGTH
 from tenants.idempotency import idempotent
 from tenants.ids import parse_public_id, public_id
 from tenants.pagination import list_of, page
@@ -25,7 +26,6 @@ from tenants.scope import tenant_scope
 
 from . import files, tasks
 from .models import File
-from .sources.guarded_http import MAX_URL_LENGTH
 from .sources.remote_files import shown_url
 
 PREFIX = "file-"

@@ -13,8 +13,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 
-from knowledge.sources.guarded_http import Refused, Target, parse_target
-from knowledge.sources.public_addresses import Address, Network, NotPublic, Unresolvable, is_public, resolve_all
+from tenants.guarded_http import Refused, Target, parse_target
+from tenants.public_addresses import Address, Network, NotPublic, Unresolvable, is_public, resolve_all
 
 from .base import ProviderError
 

@@ -15,6 +15,7 @@ from billing.plans import current_plan
 from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, NotFound
+from tenants.guarded_http import Refused, check_target
 from tenants.ids import uuid7
 from tenants.scope import tenant_scope
 
@@ -22,7 +23,6 @@ from ..attachments import lock_store
 from ..attributes import storable
 from ..models import BucketObject, BucketSource, VectorStore
 from .buckets import Place
-from .guarded_http import Refused, check_target
 
 MAX_SOURCES = 20
 _DUE_AT_ONCE = 100

@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .guarded_http import Exchange, Limits, SourceFailed, parse_target, send
+from tenants.guarded_http import Exchange, Limits, SourceFailed, parse_target, send
 
 _LISTING_BYTES = 16 * 1024 * 1024
 #: Codes of S3 that say: not now.

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 from urllib.parse import urljoin
 
-from .guarded_http import Exchange, Limits, Refused, Target, Unreachable, parse_target, send
+from tenants.guarded_http import Exchange, Limits, Refused, Target, Unreachable, parse_target, send
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -25,6 +25,7 @@ from billing.plans import current_plan
 from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, ServiceUnavailable
+from tenants.guarded_http import Limits, Refused, SourceFailed, Target, check_target, parse_target
 from tenants.ids import uuid7
 from tenants.scope import acting_for, tenant_scope
 from tenants.work import Claim
@@ -36,7 +37,6 @@ from ..ingestion.leases import Lease, LeaseLost, keeping, lease_time
 from ..models import Document, File, VectorStoreFile
 from ..replacement import replace_file
 from .fetching import Fetched, Version, fetch
-from .guarded_http import Limits, Refused, SourceFailed, Target, check_target, parse_target
 
 logger = logging.getLogger(__name__)
 Status = File.Status

@@ -26,6 +26,7 @@ from django.db.models.functions import Now
 from tenants import work
 from tenants.audit import SYSTEM, record
 from tenants.errors import AtriumError, InvalidRequest, ServiceUnavailable
+from tenants.guarded_http import Limits
 from tenants.ids import uuid7
 from tenants.scope import current_tenant, tenant_scope
 from tenants.work import Claim
@@ -38,7 +39,6 @@ from ..models import BucketObject, BucketSource, File, VectorStoreFile
 from ..replacement import replace_file
 from .bucket_sources import next_sync
 from .buckets import Bucket, BucketFailed, Listed, ObjectFailed, Place
-from .guarded_http import Limits
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from inference.providers.base import Prompt, ProviderError
 from inference.providers.openai_http import close_session
 from inference.providers.public_only import check_base_url
 from inference.routing import provider_of
-from knowledge.sources.guarded_http import Refused
+from tenants.guarded_http import Refused
 
 PROMPT = Prompt(body={"messages": []}, max_output_tokens=5)
 

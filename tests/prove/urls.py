@@ -18,7 +18,7 @@ from unittest.mock import patch
 import httpx2
 
 from knowledge.sources.fetching import fetch
-from knowledge.sources.guarded_http import Limits, SourceFailed
+from tenants.guarded_http import Limits, SourceFailed
 from tests.e2e.conftest import Tenant
 from tests.knowledge.sources.servers import site
 from tests.prove.ground import Ground, in_time

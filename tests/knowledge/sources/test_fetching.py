@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from knowledge.sources.fetching import Fetched, Version, fetch
-from knowledge.sources.guarded_http import Limits, Refused, Unreachable
+from tenants.guarded_http import Limits, Refused, Unreachable
 from tests.knowledge.sources.servers import Authority, Site, site
 
 TEXT = b"The heron nests on the northern island."

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge.sources.public_addresses import NotPublic, Unresolvable, is_allowed, is_public, resolve, unwrapped
+from tenants.public_addresses import NotPublic, Unresolvable, is_allowed, is_public, resolve, unwrapped
 
 PUBLIC = [
     "1.1.1.1", "8.8.8.8", "93.184.216.34", "172.15.255.255", "172.32.0.0", "100.63.255.255", "100.128.0.0",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from knowledge.sources.guarded_http import Refused, Target, parse_target
+from tenants.guarded_http import Refused, Target, parse_target
 
 
 @pytest.mark.parametrize(

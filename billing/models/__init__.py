@@ -1,0 +1,31 @@
+"""How much: plans, prices, budgets, reservations and the append-only ledger.
+
+Amounts are exact decimals of one currency; a price is per `per` units of its meter. Ledger rows carry opaque ids and
+no foreign keys to rows that can be erased.
+"""
+
+from .budgets import Budget, BudgetAccount
+from .columns import money
+from .ledger import UsageRecord
+from .meters import Meter
+from .plans import Plan, Subscription
+from .prices import Price, PriceBase, TenantPrice
+from .reservations import Reservation
+from .variance import Variance, VarianceAccount, VarianceAlert
+
+__all__ = [
+    "Budget",
+    "BudgetAccount",
+    "Meter",
+    "Plan",
+    "Price",
+    "PriceBase",
+    "Reservation",
+    "Subscription",
+    "TenantPrice",
+    "UsageRecord",
+    "Variance",
+    "VarianceAccount",
+    "VarianceAlert",
+    "money",
+]

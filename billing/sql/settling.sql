@@ -1,0 +1,92 @@
+-- Settle once: ledger rows at the prices of the reservation, the cost to the budgets, the rest released.
+-- p_lines: [{model, meter, quantity, attempt, priced_as?, estimated?}]: priced_as is the meter whose price the line has
+-- where its own has none. Costs are exact, rounded once a line to 12 digits, and never exceed the hold: what is above is
+-- the line's variance, which the platform bears (book_variance). Returns the cost; null if settled before.
+-- p_state 'expired' (the sweep's): if the lease has run out, released where nothing was dispatched, else unknown.
+-- 'orphaned' is the same for a child whose parent ends, whatever its lease.
+-- A ledger row stands in the month of its reservation, by occurred_at too: reports by time and budgets by month agree.
+CREATE OR REPLACE FUNCTION settle_spend(p_tenant uuid, p_id uuid, p_state text, p_lines jsonb)
+RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    r billing_reservation;
+    v_charged numeric;
+    v_over numeric;
+    v_written int;
+    v_wrong text;
+    v_at timestamptz;
+    v_account uuid;
+BEGIN
+    UPDATE billing_reservation
+       SET state = CASE WHEN p_state NOT IN ('expired', 'orphaned') THEN p_state WHEN dispatched_at IS NULL THEN 'released' ELSE 'unknown' END,
+           settled_at = clock_timestamp()
+     WHERE tenant_id = p_tenant AND id = p_id AND state = 'open'
+       AND (p_state <> 'expired' OR expires_at < clock_timestamp()) RETURNING * INTO r;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF r.children > 0 THEN
+        -- Before the parent's accounts are locked. One that is being settled at this moment ends by that.
+        PERFORM settle_spend(p_tenant, c.id, 'orphaned', '[]') FROM (
+            SELECT id FROM billing_reservation WHERE tenant_id = p_tenant AND parent_id = p_id AND state = 'open'
+             ORDER BY id FOR UPDATE SKIP LOCKED) c;
+    END IF;
+    v_at := least(clock_timestamp(), (r.period_start + interval '1 month') AT TIME ZONE 'utc' - interval '1 microsecond');
+    IF r.state = 'unknown' THEN
+        -- Several calls of one request may end so; the next free attempt keeps their rows apart.
+        INSERT INTO billing_usagerecord (tenant_id, id, reservation_id, request_id, attempt, operation, model, meter, quantity,
+                unit_price, per, cost, currency, key_id, end_user, period_start, occurred_at)
+            SELECT p_tenant, uuidv7(), r.id, r.request_id, coalesce(max(u.attempt), 0) + 1, r.operation,
+                   coalesce(r.prices -> 0 ->> 'model', 'unknown'), 'unreconciled', 1, r.hold, 1, r.hold, r.currency, r.key_id,
+                   r.end_user, r.period_start, v_at
+              FROM billing_usagerecord u
+             WHERE u.tenant_id = p_tenant AND u.request_id = r.request_id AND u.meter = 'unreconciled' AND u.corrects IS NULL;
+        v_charged := r.hold;
+    ELSE
+        WITH priced AS (
+            SELECT l.*, p.id AS price_id, p.amount, p.per, round(l.quantity * p.amount / p.per, 12) AS full_cost
+              FROM ROWS FROM (jsonb_to_recordset(p_lines) AS (
+                   model text, meter text, quantity bigint, attempt int, priced_as text, estimated boolean))
+                   WITH ORDINALITY AS l (model, meter, quantity, attempt, priced_as, estimated, n)
+              JOIN jsonb_to_recordset(r.prices) AS p (model text, meter text, id uuid, amount numeric, per int)
+                ON p.model = l.model AND p.meter = coalesce(l.priced_as, l.meter) AND l.quantity >= 0),
+        charged AS (
+            SELECT priced.*, greatest(0, least(full_cost,
+                   r.hold - (sum(full_cost) OVER (ORDER BY n) - full_cost))) AS cost FROM priced),
+        written AS (
+            INSERT INTO billing_usagerecord (tenant_id, id, reservation_id, request_id, attempt, operation, model, meter,
+                    quantity, price_id, unit_price, per, cost, variance, estimated, currency, key_id, end_user, period_start,
+                    occurred_at)
+                SELECT p_tenant, uuidv7(), r.id, r.request_id, attempt, r.operation, model, meter, quantity, price_id,
+                       amount, per, cost, full_cost - cost, coalesce(estimated, false), r.currency, r.key_id, r.end_user,
+                       r.period_start, v_at FROM charged ORDER BY n
+            RETURNING cost, variance)
+        SELECT coalesce(sum(cost), 0), sum(variance), count(*) INTO v_charged, v_over, v_written FROM written;
+        IF v_written <> jsonb_array_length(p_lines) THEN
+            SELECT string_agg(concat_ws(' ', l.model, l.meter, l.quantity), ', ') INTO v_wrong
+              FROM jsonb_to_recordset(p_lines) AS l (model text, meter text, quantity bigint, priced_as text)
+             WHERE NOT EXISTS (SELECT 1 FROM jsonb_to_recordset(r.prices) AS p (model text, meter text)
+                                WHERE p.model = l.model AND p.meter = coalesce(l.priced_as, l.meter))
+                OR l.quantity IS NULL OR l.quantity < 0;
+            RAISE EXCEPTION 'no price was reserved for, or no quantity is: %', v_wrong;
+        END IF;
+    END IF;
+    -- In the order in which reserve_spend locked them, or the two could wait for each other.
+    FOR v_account IN SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) WITH ORDINALITY e ORDER BY e.ordinality LOOP
+        UPDATE billing_budgetaccount a SET held = a.held - r.hold, spent = a.spent + v_charged
+         WHERE a.tenant_id = p_tenant AND a.id = v_account;
+    END LOOP;
+    IF v_over > 0 THEN
+        PERFORM book_variance(p_tenant, u.model::text, r.currency::text, sum(u.variance), v_at) FROM billing_usagerecord u
+         WHERE u.tenant_id = p_tenant AND u.request_id = r.request_id AND u.reservation_id = r.id AND u.variance > 0
+           AND u.corrects IS NULL GROUP BY u.model ORDER BY u.model;
+    END IF;
+    RETURN v_charged;
+END $$;
+
+-- Reservations whose lease ran out, with whether the provider was called. Ids only.
+CREATE OR REPLACE FUNCTION expired_reservations(p_limit int)
+RETURNS TABLE (tenant_id uuid, id uuid, dispatched boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT r.tenant_id, r.id, r.dispatched_at IS NOT NULL FROM billing_reservation r
+     WHERE r.state = 'open' AND r.expires_at < clock_timestamp() ORDER BY r.expires_at LIMIT p_limit
+$$;
