@@ -10,11 +10,11 @@ from datetime import timedelta
 from django.db import connection
 
 from tenants import work
+from tenants.leases import lease_time
 from tenants.scope import tenant_scope
 from tenants.work import PURGING, Claim
 
 from . import storage
-from .ingestion.leases import lease_time
 from .models import Document, File, VectorStore
 from .removal import remove_everywhere
 

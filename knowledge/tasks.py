@@ -10,6 +10,7 @@ from typing import Any
 from celery import shared_task
 
 from tenants import work
+from tenants.doorbells import MOST_RUNG, ring, ring_on_commit, ring_swept, worker_name
 from tenants.scope import acting_for
 
 from . import (
@@ -24,7 +25,6 @@ from . import (
     replacement,
     vector_stores,
 )
-from .doorbells import MOST_RUNG, ring, ring_on_commit, ring_swept, worker_name
 from .models import BucketSource, File, FileBatch, VectorStore, VectorStoreFile
 from .sources import bucket_sources, remote_files, syncing
 

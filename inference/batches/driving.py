@@ -11,10 +11,10 @@ from typing import Any
 
 from django.db.models import Count, F, Min, Q
 
-from knowledge.ingestion.leases import LeaseLost, keeping, lease_time
 from tenants import work
 from tenants.audit import SYSTEM, record
 from tenants.errors import ServiceUnavailable
+from tenants.leases import LeaseLost, keeping, lease_time
 from tenants.scope import tenant_scope
 from tenants.work import Claim
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from celery import shared_task
 
-from knowledge.doorbells import ring, ring_on_commit, ring_swept, worker_name
 from tenants import work
+from tenants.doorbells import ring, ring_on_commit, ring_swept, worker_name
 from tenants.scope import acting_for
 
 from .. import generations

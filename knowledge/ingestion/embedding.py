@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tenants.leases import Lease
+
 from ..ports import Embedder
-from .leases import Lease
 
 
 def embed(texts: Sequence[str], embedder: Embedder, lease: Lease) -> np.ndarray:

@@ -9,13 +9,13 @@ from django.db import connection
 
 from billing.reservations import release
 from tenants import work
+from tenants.leases import LeaseLost
 from tenants.models import Work
 from tenants.scope import current_tenant, tenant_scope
 from tenants.work import Claim
 
 from ..models import IngestionPart, VectorStoreFile
 from .holds import release_hold
-from .leases import LeaseLost
 from .units import ENDED, Job, Part, State, fenced
 
 logger = logging.getLogger(__name__)

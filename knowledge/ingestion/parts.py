@@ -12,6 +12,7 @@ import numpy as np
 
 from tenants import work
 from tenants.ids import uuid7
+from tenants.leases import Lease, LeaseLost
 from tenants.scope import tenant_scope
 
 from .. import storage
@@ -22,7 +23,6 @@ from . import documents
 from .documents import Text
 from .embedding import embed
 from .holds import hold, release_hold, renew_hold
-from .leases import Lease, LeaseLost
 from .preparing import prepare
 from .progress import CHUNKED, EMBEDDED, PARSED, PARTS_READ, between
 from .sources import embedder_of

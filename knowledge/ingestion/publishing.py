@@ -8,6 +8,7 @@ import orjson
 from django.db import connection
 from django.db.models.functions import Now
 
+from tenants.leases import LeaseLost
 from tenants.scope import tenant_scope
 
 from ..chunking import Chunk as Piece
@@ -19,7 +20,6 @@ from . import documents
 from .documents import Text
 from .endings import end
 from .holds import charge_tokens
-from .leases import LeaseLost
 from .preparing import preparation_of
 from .units import Job, State, lock, twins
 

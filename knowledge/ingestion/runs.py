@@ -22,6 +22,7 @@ from billing.pricing import UnpricedModel
 from billing.reservations import BudgetExhausted, BudgetHeld
 from tenants import work
 from tenants.errors import AtriumError, ServiceUnavailable
+from tenants.leases import Lease, LeaseLost, keeping, lease_time
 from tenants.scope import tenant_scope
 from tenants.work import Claim
 
@@ -36,7 +37,6 @@ from .documents import BeingRead, ReadOtherwise, Text
 from .embedding import embed
 from .endings import SERVER_ERROR, fail, give_back, release_hold, try_again
 from .holds import hold
-from .leases import Lease, LeaseLost, keeping, lease_time
 from .parts import Place, place, run_part, split_embedding, split_reading, vectors_of_parts
 from .progress import CHUNKED, PARSED, Progress
 from .publishing import complete, copy_twin

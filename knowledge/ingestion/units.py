@@ -7,12 +7,12 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from tenants.leases import LeaseLost
 from tenants.work import Claim
 
 from ..chunking import Span
 from ..metering import Payer
 from ..models import File, VectorStore, VectorStoreFile
-from .leases import LeaseLost
 
 State = VectorStoreFile.State
 ENDED = (State.COMPLETED, State.FAILED, State.CANCELLED)

@@ -14,12 +14,12 @@ from billing.pricing import UnpricedModel
 from billing.reservations import BudgetExhausted, BudgetHeld, release
 from tenants import work
 from tenants.errors import AtriumError, ServiceUnavailable
+from tenants.leases import Lease, LeaseLost, keeping, lease_time
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tenants.work import REEMBEDDING, Claim
 
 from ..ingestion.embedding import unit as unit_length
-from ..ingestion.leases import Lease, LeaseLost, keeping, lease_time
 from ..metering import Hold, Payer, charge, hold_tokens
 from ..models import Reembedding, VectorStore
 from ..ports import Embedder, SpaceChanged, embedder_for

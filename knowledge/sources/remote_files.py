@@ -27,13 +27,13 @@ from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, ServiceUnavailable
 from tenants.guarded_http import Limits, Refused, SourceFailed, Target, check_target, parse_target
 from tenants.ids import uuid7
+from tenants.leases import Lease, LeaseLost, keeping, lease_time
 from tenants.scope import acting_for, tenant_scope
 from tenants.work import Claim
 
 from .. import storage
 from ..attachments import begin_waiting, fail_waiting, lock_stores_of
 from ..files import check_description, get_file, mime_type_of
-from ..ingestion.leases import Lease, LeaseLost, keeping, lease_time
 from ..models import Document, File, VectorStoreFile
 from ..replacement import replace_file
 from .fetching import Fetched, Version, fetch

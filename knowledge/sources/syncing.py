@@ -28,13 +28,13 @@ from tenants.audit import SYSTEM, record
 from tenants.errors import AtriumError, InvalidRequest, ServiceUnavailable
 from tenants.guarded_http import Limits
 from tenants.ids import uuid7
+from tenants.leases import Lease, LeaseLost, keeping, lease_time
 from tenants.scope import current_tenant, tenant_scope
 from tenants.work import Claim
 
 from .. import storage
 from ..attachments import attach, lock_stores_of
 from ..files import check_description, delete_file, mime_type_of
-from ..ingestion.leases import Lease, LeaseLost, keeping, lease_time
 from ..models import BucketObject, BucketSource, File, VectorStoreFile
 from ..replacement import replace_file
 from .bucket_sources import next_sync

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import OperationalError
 
-from tenants.work import Claim, renew
+from .work import Claim, renew
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from knowledge.ingestion import leases
-from knowledge.ingestion.leases import LeaseLost, keeping
+from tenants import leases
 from tenants.ids import uuid7
+from tenants.leases import LeaseLost, keeping
 from tenants.work import Claim
 
 CLAIM = Claim(uuid7(), uuid7(), 1)
