@@ -1,4 +1,4 @@
-"""Who: tenants, people, keys, the audit log, idempotency records and the queue of claimed work."""
+"""Who: tenants, people, keys, the audit log, idempotency records and the queue of claimed work. Webhooks have their own."""
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.postgres.fields import ArrayField
@@ -10,6 +10,24 @@ from .encryption import EncryptedTextField
 from .ids import uuid7
 from .managers import TenantModel
 from .row_security import TenantOwned
+from .webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
+
+__all__ = [
+    "ApiKey",
+    "AuditEvent",
+    "IdempotencyRecord",
+    "Lane",
+    "Membership",
+    "PlatformKey",
+    "Role",
+    "SigningSecret",
+    "Tenant",
+    "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "Work",
+]
 
 
 class User(AbstractUser):
