@@ -10,6 +10,7 @@ from tenants.audit import Actor, record
 from tenants.errors import AtriumError, InvalidRequest
 from tenants.models import ApiKey, Tenant
 from tenants.scope import current_tenant, tenant_scope
+from tenants.work import Share
 
 from .limits import Level, Rates
 from .models import Budget, Plan, Subscription
@@ -46,6 +47,12 @@ def current_plan() -> Plan:
         plan = Subscription.objects.select_related("plan").get().plan
     _remembered[tenant_id] = (plan, time.monotonic() + _REMEMBER_SECONDS)
     return plan
+
+
+def current_share() -> Share:
+    """The current tenant's share of the workers, by its plan."""
+    plan = current_plan()
+    return Share(weight=plan.weight, head_start=plan.priority)
 
 
 def levels_for(caller: Caller, plan: Plan) -> list[Level]:

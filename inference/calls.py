@@ -115,7 +115,7 @@ class Admission:
     request: bytes
     admitted: Admitted
     inbox: str
-    weight: int
+    share: work.Share
     hold_min: Decimal
     hold: Decimal
     currency: str
@@ -140,7 +140,8 @@ class Admission:
             "request": orjson.Fragment(self.request),
             "terms": self.admitted.as_json(),
             "inbox": self.inbox,
-            "weight": self.weight,
+            "weight": self.share.weight,
+            "head_start": self.share.head_start,
             "end_user": self.admitted.end_user,
             "hold_min": str(self.hold_min),
             "hold": str(self.hold),

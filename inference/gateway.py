@@ -37,6 +37,7 @@ from tenants.errors import AtriumError, InvalidRequest, PermissionDenied, Servic
 from tenants.idempotency import check_key, fingerprint
 from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
+from tenants.work import Share
 
 from . import catalogue, generations
 from .admission import Asker, Offer, offer_chat, offer_embeddings
@@ -442,7 +443,7 @@ def admission_of(
             timeout=offer.timeout,
         ),
         inbox="" if offer.at_once else inbox,
-        weight=terms.plan.weight,
+        share=Share(weight=terms.plan.weight, head_start=terms.plan.priority),
         hold_min=offer.hold_min,
         hold=offer.hold,
         currency=caller.currency,

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F, Q, QuerySet
 
-from billing.plans import current_plan
+from billing.plans import current_share
 from tenants.audit import Actor, record, record_all
 from tenants.errors import InvalidRequest, NotFound
 from tenants.ids import uuid7
@@ -198,7 +198,7 @@ def _start(made: list[VectorStoreFile], by: Actor) -> None:
         return
     VectorStoreFile.objects.bulk_create(made)
     ready = [row.id for row in made if row.file.status == File.Status.PROCESSED]
-    enqueue_all(made[0].tenant_id, ready, INGESTION, weight=current_plan().weight)
+    enqueue_all(made[0].tenant_id, ready, INGESTION, share=current_share())
     changed = [(row, {"file": str(row.file_id)} | _replacement(row) | _restriction(row)) for row in made]
     record_all(by=by, action="vector_store_file.attached", changed=changed)
 
@@ -210,7 +210,7 @@ def begin_waiting(file: File) -> int:
         How many attachments waited.
     """
     waiting = list(VectorStoreFile.objects.filter(file=file, state=State.QUEUED).values_list("id", flat=True))
-    enqueue_all(file.tenant_id, waiting, INGESTION, weight=current_plan().weight)
+    enqueue_all(file.tenant_id, waiting, INGESTION, share=current_share())
     return len(waiting)
 
 

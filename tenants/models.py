@@ -263,6 +263,9 @@ class Lane(TenantModel):
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
     queue = models.CharField(max_length=32)
     weight = models.PositiveSmallIntegerField(default=1, db_default=1)
+    head_start = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Seconds that it counts as waiting longer than lanes with the same share."
+    )
     running = models.IntegerField(default=0, db_default=0)
     served_at = models.DateTimeField(db_default=Now())
 

@@ -33,6 +33,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A tenant's share of a queue's workers: its weight against other tenants', and the seconds that it counts as having
+    waited longer than those of the same share under way."""
+
+    weight: int = 1
+    head_start: int = 0
+
+
+EVEN = Share()
+
+
+@dataclass(frozen=True)
 class Depth:
     """What a queue holds over all tenants; `oldest_seconds` is how long the oldest waiting unit has waited."""
 
@@ -53,14 +65,18 @@ def _rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
             connection.close()
 
 
-def enqueue(tenant_id: UUID, work_id: UUID, queue: str, *, weight: int = 1, priority: int = 0) -> None:
+def enqueue(tenant_id: UUID, work_id: UUID, queue: str, *, share: Share = EVEN, priority: int = 0) -> None:
     """Put a unit on `queue`, in the transaction that writes its job; of a tenant's units the lowest priority goes first."""
-    _rows("SELECT enqueue_work(%s, %s, %s, %s, %s)", [tenant_id, work_id, queue, weight, priority])
+    parameters = [tenant_id, work_id, queue, share.weight, priority, share.head_start]
+    _rows("SELECT enqueue_work(%s, %s, %s, %s, %s, %s)", parameters)
 
 
-def enqueue_all(tenant_id: UUID, work_ids: Sequence[UUID], queue: str, *, weight: int = 1, priority: int = 0) -> None:
+def enqueue_all(
+    tenant_id: UUID, work_ids: Sequence[UUID], queue: str, *, share: Share = EVEN, priority: int = 0
+) -> None:
     """Put many units on `queue`, in their order, as `enqueue` does."""
-    _rows("SELECT enqueue_all_work(%s, %s, %s, %s, %s)", [tenant_id, list(work_ids), queue, weight, priority])
+    parameters = [tenant_id, list(work_ids), queue, share.weight, priority, share.head_start]
+    _rows("SELECT enqueue_all_work(%s, %s, %s, %s, %s, %s)", parameters)
 
 
 def claim(queue: str, *, worker: str, lease: timedelta) -> Claim | None:

@@ -7,6 +7,7 @@ no foreign keys to rows that can be erased.
 from .budgets import Budget, BudgetAccount
 from .columns import money
 from .ledger import UsageRecord
+from .limits import Limit, LimitOverride, QuotaUse
 from .meters import Meter
 from .plans import Plan, Subscription
 from .prices import Price, PriceBase, TenantPrice
@@ -16,10 +17,13 @@ from .variance import Variance, VarianceAccount, VarianceAlert
 __all__ = [
     "Budget",
     "BudgetAccount",
+    "Limit",
+    "LimitOverride",
     "Meter",
     "Plan",
     "Price",
     "PriceBase",
+    "QuotaUse",
     "Reservation",
     "Subscription",
     "TenantPrice",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from billing.plans import current_plan
+from billing.plans import current_share
 from knowledge.attributes import check_metadata
 from knowledge.files import MAX_LIFETIME, MIN_LIFETIME, get_file
 from knowledge.models import File
@@ -68,7 +68,7 @@ def create_batch(
             expires_at=now + WINDOW,
         )
         batch.refresh_from_db(fields=["created_at"])
-        work.enqueue(tenant_id, batch.id, work.BATCHES, weight=current_plan().weight)
+        work.enqueue(tenant_id, batch.id, work.BATCHES, share=current_share())
         record(by=caller.actor, action="batch.created", target=batch, changes={"file": str(file.id)})
     return batch
 

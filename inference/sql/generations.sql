@@ -43,7 +43,8 @@ BEGIN
           FROM jsonb_to_recordset(p_calls) AS x (
                n int, tenant uuid, id uuid, key uuid, kind text, alias text, model text, request jsonb, terms jsonb,
                inbox text, weight int, end_user text, hold_min numeric, hold numeric, currency text, prices jsonb,
-               lease interval, idempotency_key text, fingerprint text, queue text, priority int, line uuid)
+               lease interval, idempotency_key text, fingerprint text, queue text, priority int, head_start int,
+               line uuid)
          ORDER BY x.tenant, x.n
     LOOP
         IF v_tenant IS DISTINCT FROM c.tenant THEN
@@ -75,7 +76,7 @@ BEGIN
             IF c.line IS NOT NULL THEN
                 PERFORM begin_batch_line(c.tenant, c.line, c.id);
             END IF;
-            PERFORM enqueue_work(c.tenant, c.id, c.queue, c.weight, c.priority);
+            PERFORM enqueue_work(c.tenant, c.id, c.queue, c.weight, c.priority, c.head_start);
             hold := reserve_spend(c.tenant, c.id, c.id, c.key,
                                   CASE c.kind WHEN 'embeddings' THEN 'embeddings' ELSE 'completions' END,
                                   c.end_user, c.hold_min, c.hold, c.currency, c.prices, c.lease);

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from billing.plans import current_plan
+from billing.plans import current_share
 from billing.reservations import release
 from tenants.ids import uuid7
 from tenants.models import Work
@@ -66,7 +66,7 @@ def next_unit(row: Reembedding) -> None:
     """Save a locked row with a new unit, and queue that; inside a scope."""
     row.unit_id, row.attempts, row.reservation_id = uuid7(), 0, None
     row.save()
-    enqueue(row.tenant_id, row.unit_id, REEMBEDDING, weight=current_plan().weight)
+    enqueue(row.tenant_id, row.unit_id, REEMBEDDING, share=current_share())
 
 
 def progress_of(stores: Iterable[VectorStore]) -> dict[UUID, Progress]:

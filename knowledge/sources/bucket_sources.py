@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import QuerySet
 
-from billing.plans import current_plan
+from billing.plans import current_share
 from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, NotFound
@@ -87,7 +87,7 @@ def _enqueue(source: BucketSource) -> None:
     BucketSource.objects.filter(id=source.id).update(
         sync_id=unit, sync_attempts=0, cursor=b"", counts={}, last_error="", next_sync_at=None
     )
-    work.enqueue(source.tenant_id, unit, work.SYNCING, weight=current_plan().weight)
+    work.enqueue(source.tenant_id, unit, work.SYNCING, share=current_share())
 
 
 def sources_of(*, store_id: UUID | None) -> QuerySet[BucketSource]:

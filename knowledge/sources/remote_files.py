@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from billing.plans import current_plan
+from billing.plans import current_share
 from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, ServiceUnavailable
@@ -92,7 +92,7 @@ def add_remote_file(
 def _enqueue(file: File) -> None:
     file.fetch_id, file.fetch_attempts = uuid7(), 0
     file.save(update_fields=["fetch_id", "fetch_attempts", "status", "status_details"])
-    work.enqueue(file.tenant_id, file.fetch_id, work.FETCHING, weight=current_plan().weight)
+    work.enqueue(file.tenant_id, file.fetch_id, work.FETCHING, share=current_share())
 
 
 def _checked(url: str) -> Target:

@@ -1,38 +1,43 @@
 -- The queue of claimed work. Everything here runs in one short transaction and can run twice.
 
--- A tenant's place in a queue. A lane that stands there with this weight is only read: its row is the queue's hottest,
+-- A tenant's place in a queue. A lane that stands there with this share is only read: its row is the queue's hottest,
 -- and an admission must not wait for the claims and settlements that lock it.
-CREATE OR REPLACE FUNCTION open_lane(p_tenant uuid, p_queue text, p_weight int)
+CREATE OR REPLACE FUNCTION open_lane(p_tenant uuid, p_queue text, p_weight int, p_head_start int)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM tenants_lane l
-                    WHERE l.queue = p_queue AND l.tenant_id = p_tenant AND l.weight = p_weight) THEN
-        INSERT INTO tenants_lane (tenant_id, id, queue, weight) VALUES (p_tenant, uuidv7(), p_queue, p_weight)
-            ON CONFLICT (queue, tenant_id) DO UPDATE SET weight = p_weight WHERE tenants_lane.weight <> p_weight;
+                    WHERE l.queue = p_queue AND l.tenant_id = p_tenant
+                      AND l.weight = p_weight AND l.head_start = p_head_start) THEN
+        INSERT INTO tenants_lane (tenant_id, id, queue, weight, head_start)
+            VALUES (p_tenant, uuidv7(), p_queue, p_weight, p_head_start)
+            ON CONFLICT (queue, tenant_id) DO UPDATE SET weight = p_weight, head_start = p_head_start
+                  WHERE (tenants_lane.weight, tenants_lane.head_start) <> (p_weight, p_head_start);
     END IF;
 END $$;
 
 -- Put a unit of work on a queue, in the transaction that writes its job. Runs as the caller, inside its scope.
 -- Of a tenant's units those of the lowest p_priority go first.
 CREATE OR REPLACE FUNCTION enqueue_work(
-    p_tenant uuid, p_id uuid, p_queue text, p_weight int DEFAULT 1, p_priority int DEFAULT 0)
+    p_tenant uuid, p_id uuid, p_queue text, p_weight int DEFAULT 1, p_priority int DEFAULT 0,
+    p_head_start int DEFAULT 0)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM open_lane(p_tenant, p_queue, p_weight);
+    PERFORM open_lane(p_tenant, p_queue, p_weight, p_head_start);
     INSERT INTO tenants_work (tenant_id, id, queue, priority) VALUES (p_tenant, p_id, p_queue, p_priority);
 END $$;
 
 -- The same for many units, in the order of their ids (UUIDv7: the order in which they were made).
 CREATE OR REPLACE FUNCTION enqueue_all_work(
-    p_tenant uuid, p_ids uuid[], p_queue text, p_weight int, p_priority int DEFAULT 0)
+    p_tenant uuid, p_ids uuid[], p_queue text, p_weight int, p_priority int DEFAULT 0, p_head_start int DEFAULT 0)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM open_lane(p_tenant, p_queue, p_weight);
+    PERFORM open_lane(p_tenant, p_queue, p_weight, p_head_start);
     INSERT INTO tenants_work (tenant_id, id, queue, priority) SELECT p_tenant, unnest(p_ids), p_queue, p_priority;
 END $$;
 
 -- Claim up to p_max units. Each goes to the tenant with the fewest running for its weight, those claimed here counted,
--- then to the one served longest ago; of its units the lowest priority first, then the oldest. With p_most_running no
+-- then to the one served longest ago, its head start counted as time that it waited: so nobody waits longer than that
+-- for those who paid to go first. Of its units the lowest priority first, then the oldest. With p_most_running no
 -- tenant gets more than that many running for each unit of its weight: for a worker whose last places are kept for
 -- those who hold few. Returns ids only, in the order of their claims; the caller opens the scope of each tenant.
 --
@@ -68,12 +73,14 @@ BEGIN
             SELECT l.tenant_id FROM tenants_lane l
              WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
                AND (p_most_running IS NULL OR l.running < p_most_running::float8 * l.weight)
-             ORDER BY l.running::float8 / l.weight, l.served_at LIMIT p_max FOR UPDATE SKIP LOCKED) lane;
+             ORDER BY l.running::float8 / l.weight, l.served_at - make_interval(secs => l.head_start)
+             LIMIT p_max FOR UPDATE SKIP LOCKED) lane;
         IF v_lanes IS NULL AND v_try = 1 THEN
             SELECT ARRAY[l.tenant_id] INTO v_lanes FROM tenants_lane l
              WHERE l.queue = p_queue AND l.tenant_id = ANY (v_waiting)
                AND (p_most_running IS NULL OR l.running < p_most_running::float8 * l.weight)
-             ORDER BY l.running::float8 / l.weight, l.served_at LIMIT 1 FOR UPDATE;
+             ORDER BY l.running::float8 / l.weight, l.served_at - make_interval(secs => l.head_start)
+             LIMIT 1 FOR UPDATE;
         END IF;
         IF v_lanes IS NULL THEN
             RETURN;
@@ -81,7 +88,8 @@ BEGIN
         -- Another statement sees what was committed before the locks were had.
         RETURN QUERY
             WITH candidate AS MATERIALIZED (
-                SELECT u.at, (l.running + u.place - 1)::float8 / l.weight AS share, l.served_at, u.place
+                SELECT u.at, (l.running + u.place - 1)::float8 / l.weight AS share,
+                       l.served_at - make_interval(secs => l.head_start) AS waits_since, u.place
                   FROM tenants_lane l CROSS JOIN LATERAL (
                        SELECT q.ctid AS at, row_number() OVER (ORDER BY q.priority, q.available_at, q.id) AS place
                          FROM tenants_work q
@@ -89,21 +97,21 @@ BEGIN
                         ORDER BY q.priority, q.available_at, q.id LIMIT p_max) u
                  WHERE l.queue = p_queue AND l.tenant_id = ANY (v_lanes)
                    AND (p_most_running IS NULL OR l.running + u.place <= p_most_running::float8 * l.weight)
-                 ORDER BY share, l.served_at, u.place LIMIT p_max),
+                 ORDER BY share, waits_since, u.place LIMIT p_max),
             free AS MATERIALIZED (
-                SELECT w.ctid AS at, c.share, c.served_at, c.place FROM candidate c JOIN tenants_work w ON w.ctid = c.at
+                SELECT w.ctid AS at, c.share, c.waits_since, c.place FROM candidate c JOIN tenants_work w ON w.ctid = c.at
                  WHERE w.state = 'queued' FOR UPDATE OF w SKIP LOCKED),
             claimed AS (
                 UPDATE tenants_work w
                    SET state = 'running', attempt = w.attempt + 1, lease_until = clock_timestamp() + p_lease,
                        worker = p_worker
                   FROM free f WHERE w.ctid = f.at
-                RETURNING w.tenant_id, w.id, w.attempt, f.share, f.served_at, f.place),
+                RETURNING w.tenant_id, w.id, w.attempt, f.share, f.waits_since, f.place),
             served AS (
                 UPDATE tenants_lane l SET running = l.running + c.n, served_at = clock_timestamp()
                   FROM (SELECT claimed.tenant_id, count(*) AS n FROM claimed GROUP BY claimed.tenant_id) c
                  WHERE l.queue = p_queue AND l.tenant_id = c.tenant_id)
-            SELECT c.tenant_id, c.id, c.attempt::smallint FROM claimed c ORDER BY c.share, c.served_at, c.place;
+            SELECT c.tenant_id, c.id, c.attempt::smallint FROM claimed c ORDER BY c.share, c.waits_since, c.place;
         IF FOUND THEN
             RETURN;
         END IF;

@@ -67,7 +67,8 @@ class Desk:
                 model="local-extractive", request=request, admitted=Admitted(
                     [level], 20, Decimal("0.25"), 100, retention_days, prompt_version=prompt_version
                 ),
-                inbox="inbox:1", weight=1, hold_min=Decimal(least or hold), hold=Decimal(hold), currency="USD", quote=prices,
+                inbox="inbox:1", share=work.EVEN, hold_min=Decimal(least or hold), hold=Decimal(hold),
+                currency="USD", quote=prices,
                 idempotency_key=idempotency_key, fingerprint=fingerprint if idempotency_key else None,
             ))  # fmt: skip
         return ident

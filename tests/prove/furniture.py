@@ -9,7 +9,7 @@ import httpx2
 import orjson
 from django.apps import apps
 
-from billing.models import TenantPrice
+from billing.models import Limit, LimitOverride, QuotaUse, TenantPrice
 from inference.models import CachedResponse, CachePolicy, Grant, Model, TenantDeployment
 from knowledge.models import BucketObject, BucketSource
 from tenants.audit import COMMAND_LINE
@@ -104,6 +104,11 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             "valid_from": datetime.now(UTC),
         }
         TenantPrice.objects.create(tenant_id=tenant_id, **price)
+        LimitOverride.objects.create(
+            tenant_id=tenant_id, limit=Limit.DOCUMENTS, value=9, valid_from=datetime.now(UTC), reason=mark
+        )
+        month = datetime.now(UTC).date().replace(day=1)
+        QuotaUse.objects.create(tenant_id=tenant_id, quota=Limit.OCR_PAGES_PER_MONTH, period_start=month, used=1)
         served = Model.objects.get(name=model)
         account = TenantDeployment.objects.create(
             tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream

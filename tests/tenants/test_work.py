@@ -5,6 +5,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from django.db import connections
+from django.db.models.functions import Now
 
 from tenants import work
 from tenants.ids import uuid7
@@ -15,11 +16,11 @@ QUEUE = "test"
 LEASE = timedelta(seconds=30)
 
 
-def put(member, count=1, weight=1, priority=0):
+def put(member, count=1, weight=1, priority=0, head_start=0):
     ids = [uuid7() for _ in range(count)]
     with acting_for(member.tenant.id), tenant_scope():
         for unit in ids:
-            work.enqueue(member.tenant.id, unit, QUEUE, weight=weight, priority=priority)
+            work.enqueue(member.tenant.id, unit, QUEUE, share=work.Share(weight, head_start), priority=priority)
     return ids
 
 
@@ -60,6 +61,26 @@ def test_weight_buys_a_larger_share(acme, globex):
     put(globex, 10, weight=4)
     shares = owners(take(10))
     assert (shares.count(acme.tenant.id), shares.count(globex.tenant.id)) == (2, 8)
+
+
+def test_a_head_start_goes_first_and_nobody_waits_longer_than_that_for_it(acme, globex):
+    put(globex, 6)
+    put(acme, 6, head_start=30)
+
+    def turn():
+        [claim] = take()
+        with acting_for(claim.tenant_id), tenant_scope():
+            assert work.finish(claim)
+        return claim.tenant_id
+
+    assert [turn() for _ in range(3)] == [acme.tenant.id] * 3
+    with in_scope(globex), tenant_scope():
+        Lane.objects.update(served_at=Now() - timedelta(seconds=31))
+    # It has waited half a minute longer by now.
+    assert [turn(), turn()] == [globex.tenant.id, acme.tenant.id]
+    put(acme, 1)  # a plan without a head start
+    with in_scope(acme), tenant_scope():
+        assert Lane.objects.get().head_start == 0
 
 
 def test_equals_take_turns(acme, globex):
