@@ -1,7 +1,9 @@
 """The fixed cast: acme and globex, two tenants with a key each, as the domain functions an operator uses make them."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -11,7 +13,7 @@ from rest_framework.test import APIClient
 
 from tenants.authentication import forget_verified_keys
 from tenants.models import Tenant
-from tests import cast
+from tests import cast, template
 
 # Few examples: the suite has minutes. They are others at each run; `make prove` tries the promises with many.
 hypothesis.settings.register_profile("suite", max_examples=30)
@@ -65,6 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "django_db"
         ):
             item.add_marker(pytest.mark.django_db(databases=["default", "owner", "staff"]))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Test databases are copies of the migrated one, where this session has made one."""
+    if "TEST_DATABASE_TEMPLATE" in os.environ:
+        template.wait(Path(os.environ["ATRIUM_VAR"]))
+        connections["owner"].settings_dict["TEST"]["TEMPLATE"] = os.environ["TEST_DATABASE_TEMPLATE"]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ addresses. A session has its own folder under `var/`, so two sessions do not mee
 import gc
 import os
 import shutil
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+
+from tests import template
 
 _ROOT = Path(__file__).resolve().parent.parent
 _stack = ExitStack()
@@ -43,6 +46,14 @@ def pytest_load_initial_conftests() -> None:
     os.environ["STAFF_DATABASE_URL"] = services.database_url("atrium_staff")
     os.environ["SUPERUSER_DATABASE_URL"] = services.database_url("postgres")
     os.environ["REDIS_URL"] = services.redis_url
+    os.environ["TEST_DATABASE_TEMPLATE"] = template.NAME
+    _stack.callback(_end, template.start(var, _ROOT))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """A session of tests without a database may be over sooner than the migrations."""
+    process.terminate()
+    process.wait()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,7 +1,9 @@
 """Templates say what they say, and nothing that a value says is a template."""
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inference.prompts.templating import InvalidTemplate, Placeholder, compile_template, escape
@@ -50,12 +52,16 @@ def test_what_is_escaped_says_itself(text: str) -> None:
     assert "".join(template.fill({})) == text
 
 
-@given(braces | st.text(), braces | st.text(), braces | st.text(), braces | st.text())
+_LAST = re.compile(r"(\\+)(\{?)\Z")
+
+
+@example(before="", value="0", between="\\{", other="")
+@given(before=braces | st.text(), value=braces | st.text(), between=braces | st.text(), other=braces | st.text())
 def test_a_value_stands_where_it_was_put_whatever_it_and_its_neighbours_say(
     before: str, value: str, between: str, other: str
 ) -> None:
-    # A backslash before a placeholder is doubled to be meant; a brace there belongs to the run, whose last two open.
-    left, middle = [text + "\\" * (len(text) - len(text.rstrip("\\"))) for text in (escape(before), escape(between))]
+    # Backslashes before a placeholder are doubled to be meant; a brace there belongs to the run, whose last two open.
+    left, middle = [_LAST.sub(r"\1\1\2", escape(text)) for text in (before, between)]
     template = compile_template(f"{left}{{{{a}}}}{middle}{{{{b}}}}", param="p")
     assert "".join(template.fill({"a": value, "b": other})) == before + value + between + other
     assert [piece.name for piece in template.pieces if isinstance(piece, Placeholder)] == ["a", "b"]
