@@ -21,7 +21,7 @@ from tenants.errors import AtriumError
 from tenants.scope import acting_for, tenant_scope
 
 from .models import Budget, BudgetAccount, Reservation
-from .pricing import Quote
+from .prices import Quote
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import orjson
 from django.conf import settings
 
 from billing.limits import Level, Rates
-from billing.pricing import Quote
+from billing.prices import Quote
 from billing.reservations import UsageLine, lines_json, prices_json
 from tenants import work
 from tenants.errors import AtriumError

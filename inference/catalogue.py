@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from billing.models import Price
-from billing.pricing import quote
+from billing.prices import quote
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.memory import Memory

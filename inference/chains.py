@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
-from billing import pricing
 from billing.models import Meter
 from billing.plans import current_plan
-from billing.pricing import UnitPrice
+from billing.prices import PRICED_AS, UnitPrice, prices_of, require, unit_price
 
 from .models import Fallback, Grant, Model, OwnAccountPrice, TenantDeployment, Variant
 from .response_cache import caching_of
@@ -62,16 +63,16 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
     embedders = {row.model.name for row in grants if row.model.kind == Model.Kind.EMBEDDING}
     variants = {variant.model_name for _, variant in targets if variant is not None}
     own = _served_by_own_accounts(names)
-    usual = pricing.prices_of(models=names | embedders | variants, currency=currency, now=now)
-    found = _with_own_prices(usual, _own_prices(own, currency=currency, now=now))
-    pricing.require([(name, Meter.EMBEDDING_TOKENS) for name in embedders], found, currency=currency)
+    usual = prices_of(models=names | embedders | variants, currency=currency, now=now)
+    found = _with_own_prices(_paid_by_tenant(usual, own), _own_prices(own, currency=currency, now=now))
+    require([(name, Meter.EMBEDDING_TOKENS) for name in embedders], found, currency=currency)
 
     caching = caching_of(grant.id) if grant.model.kind == Model.Kind.CHAT else None
 
     def made(model: Model, variant: Variant | None) -> Terms:
         first = _link(model, variant, own, grant, operators)
         _price_variant(first, found if first.own else usual, found)
-        pricing.require([(first.name, meter) for meter in METERS[Model.Kind(model.kind)]], found, currency=currency)
+        require([(first.name, meter) for meter in METERS[Model.Kind(model.kind)]], found, currency=currency)
         others = [_link(row, None, own, grant, operators) for row in stands_in.get(model.id, ()) if _priced(row, found)]
         return Terms(
             alias=grant.alias,
@@ -132,7 +133,13 @@ def _own_prices(names: set[str], *, currency: str, now: datetime) -> Prices:
         return {}
     rows = OwnAccountPrice.objects.filter(model__in=names, currency=currency, valid_from__lte=now)
     # The newest row wins.
-    return {(row.model, row.meter): pricing.unit_price(row) for row in rows.order_by("valid_from")}
+    return _paid_by_tenant({(row.model, row.meter): unit_price(row) for row in rows.order_by("valid_from")}, names)
+
+
+def _paid_by_tenant(prices: Prices, own: set[str]) -> Prices:
+    """Models of `own` accounts cost the platform nothing: their provider bills the tenant."""
+    free: dict[str, Any] = {"provider_amount": Decimal(0), "provider_amounts": {}}
+    return {key: replace(price, **free) if key[0] in own else price for key, price in prices.items()}
 
 
 def _with_own_prices(usual: Prices, own: Prices) -> Prices:
@@ -155,7 +162,7 @@ def _price_variant(link: ChainModel, base: Prices, found: Prices) -> None:
 def _stand_in(key: tuple[str, str]) -> tuple[str, str]:
     """The meter whose price holds where this one has none: who prices that one has priced this one too."""
     model, meter = key
-    return model, pricing.PRICED_AS.get(meter, "")
+    return model, PRICED_AS.get(meter, "")
 
 
 def _priced(model: Model, found: Prices) -> bool:

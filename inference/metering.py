@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.models import Meter
-from billing.pricing import PRICED_AS
+from billing.prices import PRICED_AS
 from billing.reservations import UsageLine
 from knowledge.chunking import offline_tokenizer
 
@@ -56,6 +56,12 @@ def split(usage: Usage) -> list[tuple[str, int]]:
     ]
 
 
+def _each(price: dict[str, Any]) -> Decimal:
+    """What a unit costs at most, in the dearest tier of a price of the reservation."""
+    amounts = [price["amount"], *(amount for _, amount in price.get("tiers", ()))]
+    return max(map(Decimal, amounts)) / price["per"]
+
+
 class CallMeter:
     """Collects the usage lines of one call.
 
@@ -65,9 +71,7 @@ class CallMeter:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._prices = {
-            (price["model"], price["meter"]): Decimal(price["amount"]) / price["per"] for price in call.prices
-        }
+        self._prices = {(price["model"], price["meter"]): _each(price) for price in call.prices}
         self._attempts: set[int] = set()
         self._asked: tuple[Prompt, AttemptMeter] | None = None
         self.lines: list[UsageLine] = []
@@ -120,7 +124,7 @@ class CallMeter:
         self.lines.append(UsageLine(model, meter, quantity, attempt, priced_as, estimated))
 
     def full_cost(self) -> Decimal:
-        """What the lines cost at the reservation's prices, were there no hold to stay within."""
+        """What the lines cost at most at the reservation's prices, were there no hold to stay within."""
         prices = self._prices
         return sum(
             (prices[line.model, line.priced_as or line.meter] * line.quantity for line in self.lines), Decimal(0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from billing.models import Plan
-from billing.pricing import Quote, price_of
+from billing.prices import Quote, price_of
 
 if TYPE_CHECKING:
     from .response_cache import Caching
@@ -82,16 +82,15 @@ class Terms:
     canary_share: int = 0
 
     def price(self, meter: str) -> Decimal:
-        """Per unit of `meter`, by the model asked for."""
-        price = self.prices[self.model, meter]
-        return price.amount / price.per
+        """Per unit of `meter`, by the model asked for, in its dearest tier."""
+        return self.prices[self.model, meter].each
 
     def most(self, *meters: str) -> Decimal:
         """Per unit of the dearest of these meters, by whichever model of the chain takes the most: what a token costs
         at most of which neither the meter nor the model that answers is known beforehand."""
         names = [model.name for model in self.chain] or [self.model]
         found = (price_of(self.prices, name, str(meter)) for name in names for meter in meters)
-        return max(price.amount / price.per for price in found)
+        return max(price.each for price in found)
 
     def only(self, chain: Sequence[ChainModel]) -> "Terms":
         """These terms with some of the chain's models."""

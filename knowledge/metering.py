@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from billing.models import Meter
-from billing.pricing import Quote, quote
+from billing.prices import Quote, quote
 from billing.reservations import UsageLine, dispatched, reserve, settle
 from tenants.ids import uuid7
 from tenants.scope import current_tenant, tenant_scope

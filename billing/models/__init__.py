@@ -4,28 +4,35 @@ Amounts are exact decimals of one currency; a price is per `per` units of its me
 no foreign keys to rows that can be erased.
 """
 
+from .allowances import AllowanceBase, PlanAllowance, TenantAllowance
 from .budgets import Budget, BudgetAccount
 from .columns import money
 from .ledger import UsageRecord
 from .limits import Limit, LimitOverride, QuotaUse
 from .meters import Meter
 from .plans import Plan, Subscription
-from .prices import Price, PriceBase, TenantPrice
+from .prices import BookPrice, Entry, Price, PriceBase, ProviderPrice, TenantPrice
 from .reservations import Reservation
 from .variance import Variance, VarianceAccount, VarianceAlert
 
 __all__ = [
+    "AllowanceBase",
+    "BookPrice",
     "Budget",
     "BudgetAccount",
+    "Entry",
     "Limit",
     "LimitOverride",
     "Meter",
     "Plan",
+    "PlanAllowance",
     "Price",
     "PriceBase",
+    "ProviderPrice",
     "QuotaUse",
     "Reservation",
     "Subscription",
+    "TenantAllowance",
     "TenantPrice",
     "UsageRecord",
     "Variance",

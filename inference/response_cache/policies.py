@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from billing.models import Meter
-from billing.pricing import quote
+from billing.prices import quote
 from tenants.audit import Actor, record
 from tenants.errors import InvalidRequest, NotFound
 from tenants.models import Tenant

@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 
 from billing.models import Meter
-from billing.pricing import quote
+from billing.prices import quote
 from billing.reservations import UsageLine, dispatched, release, reserve_child, settle
 from tenants.errors import AtriumError
 from tenants.ids import uuid7

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from billing.pricing import UnpricedModel
+from billing.prices import UnpricedModel
 from billing.reservations import BudgetExhausted, BudgetHeld
 from tenants import work
 from tenants.errors import AtriumError, ServiceUnavailable

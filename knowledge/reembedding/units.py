@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from billing.pricing import UnpricedModel
+from billing.prices import UnpricedModel
 from billing.reservations import BudgetExhausted, BudgetHeld, release
 from tenants import work
 from tenants.errors import AtriumError, ServiceUnavailable

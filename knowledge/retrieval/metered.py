@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Unpack
 from uuid import UUID
 
-from billing.pricing import UnpricedModel
+from billing.prices import UnpricedModel
 from billing.reservations import release
 from tenants.ids import uuid7
 

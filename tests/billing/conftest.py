@@ -11,7 +11,7 @@ import pytest
 
 from billing.models import BudgetAccount, UsageRecord
 from billing.plans import set_budget
-from billing.pricing import UnitPrice
+from billing.prices import UnitPrice
 from billing.reservations import UsageLine, reserve
 from tenants.audit import COMMAND_LINE
 from tenants.ids import uuid7

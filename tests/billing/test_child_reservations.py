@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError
 
 from billing.models import Reservation
-from billing.pricing import UnitPrice
+from billing.prices import UnitPrice
 from billing.reservations import (
     BudgetExhausted,
     BudgetHeld,

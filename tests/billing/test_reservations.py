@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connections, transaction
 
 from billing.models import Budget, BudgetAccount, Reservation, UsageRecord
-from billing.pricing import UnitPrice
+from billing.prices import UnitPrice
 from billing.reservations import (
     BudgetExhausted,
     BudgetHeld,

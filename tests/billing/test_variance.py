@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, ProgrammingError, connections, transaction
 
 from billing.models import UsageRecord, VarianceAccount, VarianceAlert
-from billing.pricing import UnitPrice
+from billing.prices import UnitPrice
 from billing.reservations import UsageLine, charge_unknown, reserve, settle
 from billing.tasks import sweep_variance_alerts
 from tenants.ids import uuid7

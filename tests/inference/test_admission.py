@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import Plan
-from billing.pricing import UnitPrice
+from billing.prices import UnitPrice
 from inference.admission import ContextLengthExceeded, offer_chat, offer_embeddings
 from inference.catalogue import Terms
 from inference.metering import count_tokens

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 
 from billing.models import TenantPrice
-from billing.pricing import UnpricedModel
+from billing.prices import UnpricedModel
 from inference.catalogue import (
     Terms,
     UnknownModel,

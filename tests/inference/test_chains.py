@@ -146,6 +146,9 @@ def test_a_tenants_own_account_goes_first_at_its_own_price_and_for_nobody_else(u
         )
     assert (unit(terms_of(user), "main"), unit(terms_of(user), "main", "output_tokens")) == (0, 10)
     assert [row.own for row in terms_of(user).chain] == [True, False, False]
+    # Its provider bills the tenant, so to the platform it is free; what others take nobody has said.
+    takes = {model: price.provider_amount for (model, _), price in terms_of(user).prices.items()}
+    assert (takes["main"], takes["second"]) == (0, None)
     with acting_for(user.tenant.id):
         assert deployments_of("main") == [own]
         assert [row.name for row in all_deployments_of("main")] == ["own main", "main here"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from billing.models import Plan
-from billing.pricing import UnitPrice
+from billing.prices import UnitPrice
 from inference.admission import offer_for
 from inference.granted_requests import as_granted, needed
 from inference.requests import ChatRequest

@@ -9,7 +9,7 @@ import httpx2
 import orjson
 from django.apps import apps
 
-from billing.models import Limit, LimitOverride, QuotaUse, TenantPrice
+from billing.models import Limit, LimitOverride, QuotaUse, TenantAllowance, TenantPrice
 from inference.models import CachedResponse, CachePolicy, Grant, Model, TenantDeployment
 from knowledge.models import BucketObject, BucketSource
 from tenants.audit import COMMAND_LINE
@@ -109,6 +109,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )
         month = datetime.now(UTC).date().replace(day=1)
         QuotaUse.objects.create(tenant_id=tenant_id, quota=Limit.OCR_PAGES_PER_MONTH, period_start=month, used=1)
+        TenantAllowance.objects.create(
+            tenant_id=tenant_id, model=model, meter="input_tokens", quantity=1, valid_from="2026-01-01", source=mark
+        )
         served = Model.objects.get(name=model)
         account = TenantDeployment.objects.create(
             tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream

@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from billing.models import TenantPrice
-from billing.pricing import UnpricedModel
+from billing.prices import UnpricedModel
 from inference.models import CachedResponse, CachePolicy, Grant
 from inference.providers.base import Usage
 from inference.requests import ChatRequest

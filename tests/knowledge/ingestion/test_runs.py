@@ -8,7 +8,7 @@ import pytest
 
 from billing import plans
 from billing.models import Reservation, UsageRecord
-from billing.pricing import quote
+from billing.prices import quote
 from billing.reservations import reserve
 from knowledge import attachments, files, storage, vector_stores
 from knowledge.chunking import ChunkingStrategy
