@@ -46,6 +46,7 @@ app.conf.beat_schedule = {
     "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
+    "sweep mail": {"task": "tenants.tasks.sweep_mail", "schedule": 10.0},
     "sweep response cache": {"task": "inference.tasks.sweep_response_cache", "schedule": 60.0},
     "check deployments": {"task": "inference.tasks.check_deployments", "schedule": 30.0, "options": {"expires": 30}},
     "tend partitions": {
@@ -57,7 +58,7 @@ app.conf.beat_schedule = {
 }
 # By name: it is imported when the worker starts, with the models.
 app.steps["worker"].add("inference.engine.celery_step:GenerationEngine")
-app.autodiscover_tasks(["billing", "knowledge", "inference", "inference.batches"])
+app.autodiscover_tasks(["tenants", "billing", "knowledge", "inference", "inference.batches"])
 
 
 @signals.worker_ready.connect

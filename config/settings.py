@@ -238,6 +238,21 @@ BEDROCK_THREADS = env.int("BEDROCK_THREADS", 256)
 RESPONSE_CACHE_MAX_ENTRIES = env.int("RESPONSE_CACHE_MAX_ENTRIES", 10_000)
 RESPONSE_CACHE_MAX_BYTES = env.int("RESPONSE_CACHE_MAX_BYTES", 64 * 1024 * 1024)
 
+# --- mail ------------------------------------------------------------------------------------------------------------
+
+#: The mail server, `smtp+tls://user:password@host:587`. Without one no letters are written; in development they are
+#: files under var/mail.
+EMAIL_URL = env.str("EMAIL_URL", "" if PRODUCTION else "filemail://")
+_mail = environ.Env.email_url_config(EMAIL_URL or "dummymail://")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = VAR / "mail"
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"] or "localhost", _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 20
+#: Whom the letters are from.
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "Atrium <atrium@localhost>")
+
 # --- search at size ----------------------------------------------------------------------------------------------
 
 #: A tenant with so many rows of vectors gets a partition of its own with an index inside, and goes back among the others

@@ -6,7 +6,7 @@ parts, one round trip: a part that is known beforehand needs no reservation of i
 later takes a child reservation (`billing.reservations.reserve_child`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -64,6 +64,8 @@ class Offer:
     background: bool = False
     #: What is answered before it is made, in the background; empty: the client waits.
     at_once: bytes = b""
+    #: What the client says of the call: what the tenant activated of it becomes tags.
+    metadata: Mapping[str, str] | None = None
     #: Gives back what the offer took, for a call that is not admitted.
     take_back: Callable[[], None] | None = None
 
@@ -129,6 +131,7 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
         cache=wish,
         chain=terms.chain,
         timeout=request.timeout,
+        metadata=request.metadata,
     )
 
 
@@ -180,4 +183,5 @@ def offer_embeddings(body: bytes, terms: Terms) -> Offer:
         hold_min=hold,
         hold=hold,
         chain=terms.chain,
+        metadata=request.metadata,
     )

@@ -1,7 +1,7 @@
 """A call of a model on its way: asked for, admitted, claimed, ended. Plain values; `generations` moves them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -103,7 +103,8 @@ class Admission:
     """A call to be admitted: its row, its place in the queue, and its hold. Money in the tenant's currency.
 
     `priority`: of a tenant's calls on the queue the lowest go first. `line_id`: the batch's line that becomes this call.
-    `lease`: how long the hold lasts at most, where a call may wait longer than one that somebody waits for.
+    `lease`: how long the hold lasts at most, where a call may wait longer than one that somebody waits for. `tags`: by which
+    its cost is told apart (`tenants.tags`).
     """
 
     tenant_id: UUID
@@ -126,6 +127,7 @@ class Admission:
     priority: int = 0
     line_id: UUID | None = None
     lease: timedelta | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self, number: int) -> dict[str, Any]:
         """As `admit_generations` reads it."""
@@ -153,6 +155,7 @@ class Admission:
             "queue": self.queue,
             "priority": self.priority,
             "line": self.line_id,
+            "tags": self.tags,
         }
 
     @property

@@ -37,6 +37,7 @@ from tenants.errors import AtriumError, InvalidRequest, PermissionDenied, Servic
 from tenants.idempotency import check_key, fingerprint
 from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
+from tenants.tags import tags_of_call
 from tenants.work import Share
 
 from . import catalogue, generations
@@ -451,6 +452,7 @@ def admission_of(
         idempotency_key=idempotency_key,
         fingerprint=mark,
         lease=_BACKGROUND_LEASE if offer.background else None,
+        tags=tags_of_call(caller, offer.metadata),
         # Behind the tenant's calls that somebody waits for.
         priority=1 if offer.at_once else 0,
     )

@@ -177,6 +177,9 @@ class EmbeddingsRequest(Lenient):
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
     user: str | None = Field(default=None, max_length=200)
+    metadata: dict[str, str] | None = Field(
+        default=None, description="An extension: what the tenant activated of it becomes allocation tags."
+    )
 
     @property
     def end_user(self) -> str:

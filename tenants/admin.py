@@ -27,11 +27,12 @@ from . import api_keys, members, registry, signing_secrets
 from .admin_base import ACCESS, PLATFORM, AtriumAdmin, TenantAdmin, TenantForm
 from .admin_scope import Visitor
 from .audit_trail import describe, name_actors
-from .errors import AtriumError
+from .errors import AtriumError, InvalidRequest
 from .ids import public_id
 from .models import ApiKey, AuditEvent, Membership, Role, SigningSecret, Tenant, User
 from .permissions import KEY_SCOPES
 from .scope import acting_for
+from .tags import check_tags, set_allocation_tags, set_key_tags
 
 # Roles are of memberships; Django's groups would be a second truth.
 admin.site.unregister(Group)
@@ -123,6 +124,28 @@ class MembershipAdmin(TenantAdmin):
         members.remove_member(membership_id=row.id, by=self._visitor(request).actor)
 
 
+class TagsField(forms.CharField):
+    """Allocation tags, a line for each: `name = value`."""
+
+    def __init__(self) -> None:
+        help_text = "One a line, name = value: by these its spending is told apart, and limited."
+        super().__init__(
+            required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}), help_text=help_text, initial=""
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        """As lines."""
+        return "\n".join(f"{name} = {text}" for name, text in value.items()) if isinstance(value, dict) else value
+
+    def clean(self, value: Any) -> dict[str, str]:
+        """By name."""
+        lines = [line.partition("=") for line in super().clean(value).splitlines() if line.strip()]
+        try:
+            return check_tags({name.strip(): text.strip() for name, _, text in lines})
+        except InvalidRequest as error:
+            raise forms.ValidationError(error.message) from error
+
+
 class KeyForm(TenantForm):
     """A new key."""
 
@@ -135,31 +158,40 @@ class KeyForm(TenantForm):
         help_text="One a line: the most it may find beside what is open to all. Empty: nothing, or what a token says.",
     )
 
+    tags = TagsField()
+
     def clean_groups(self) -> list[str]:
         """The lines."""
         return [line.strip() for line in self.cleaned_data["groups"].splitlines() if line.strip()]
 
 
+class KeyChangeForm(forms.ModelForm):
+    """What of a key can be changed."""
+
+    tags = TagsField()
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(TenantAdmin):
-    """API keys: issued (the key is on that one page and nowhere else), looked at, revoked; never edited."""
+    """API keys: issued (the key is on that one page and nowhere else), looked at, tagged, revoked."""
 
     group, icon, label, area = ACCESS, "key", "API keys", "keys"
-    offers = frozenset({"add"})
+    offers = frozenset({"add", "change"})
     list_display = ("name", "shown_prefix", "state", "shown_scopes", "last_used_at", "expires_at")
     search_fields = ("name", "prefix")
     ordering = ("-created_at",)
     actions = ("revoke",)
-    add_form = KeyForm
+    form, add_form = KeyChangeForm, KeyForm
     add_fields = (
-        "name", "scopes", "groups", "expires_at", "requests_per_minute", "tokens_per_minute", "concurrent_calls",
+        "name", "scopes", "groups", "tags", "expires_at", "requests_per_minute", "tokens_per_minute",
+        "concurrent_calls",
     )  # fmt: skip
     fields = (
-        "name", "shown_prefix", "state", "shown_scopes", "shown_groups", "created_at", "last_used_at", "expires_at",
-        "revoked_at",
+        "name", "shown_prefix", "state", "shown_scopes", "shown_groups", "tags", "created_at", "last_used_at",
+        "expires_at", "revoked_at",
         "requests_per_minute", "tokens_per_minute", "concurrent_calls",
     )  # fmt: skip
-    readonly_fields = ("shown_prefix", "state", "shown_scopes", "shown_groups", "created_at", "last_used_at")
+    readonly_fields = tuple(name for name in fields if name != "tags")
 
     @display(description="Prefix")
     def shown_prefix(self, row: ApiKey) -> str:
@@ -186,6 +218,10 @@ class ApiKeyAdmin(TenantAdmin):
         values = {name: form.cleaned_data[name] for name in self.add_fields}
         row, request.issued_key = api_keys.issue(by=self._visitor(request).actor, **values)  # type: ignore[attr-defined]
         return row
+
+    def change_row(self, request: HttpRequest, row: ApiKey, form: Any) -> ApiKey:
+        """`tags.set_key_tags`."""
+        return set_key_tags(key_id=row.id, tags=form.cleaned_data["tags"], by=self._visitor(request).actor)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """The one page that shows the key."""
@@ -323,7 +359,8 @@ class TenantPageAdmin(TenantAdmin):
     add_form = forms.ModelForm
     add_fields = ("slug", "name", "currency", "external_id", "content_retention_days")
     fields = (
-        "name", "slug", "status", "currency", "external_id", "content_retention_days", "feedback_retention_days", "created_at",
+        "name", "slug", "status", "currency", "external_id", "content_retention_days", "feedback_retention_days",
+        "allocation_tags", "created_at",
     )  # fmt: skip
     readonly_fields = ("slug", "status", "currency", "external_id", "created_at")
 
@@ -353,6 +390,16 @@ class TenantPageAdmin(TenantAdmin):
         values = {name: form.cleaned_data[name] for name in self.add_fields}
         values["external_id"] = values["external_id"] or None
         vars(obj).update(vars(registry.create_tenant(by=self._visitor(request).actor, **values)))
+
+    def change_row(self, request: HttpRequest, row: Tenant, form: Any) -> Tenant:
+        """The settings as they are; the allocation tags by `tags.set_allocation_tags`."""
+        if "allocation_tags" in form.changed_data:
+            form.changed_data.remove("allocation_tags")
+            names = form.cleaned_data["allocation_tags"]
+            row.allocation_tags = set_allocation_tags(names=names, by=self._visitor(request).actor)
+        if form.changed_data:
+            super().change_row(request, row, form)
+        return row
 
     @admin.action(description="Suspend: its keys stop working", permissions=["status"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:

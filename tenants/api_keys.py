@@ -9,10 +9,11 @@ import hmac
 import re
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -79,6 +80,9 @@ class Caller:
     groups: frozenset[str] = frozenset()
     limited: bool = False
     end_user: str | None = None
+    #: Allocation tags of the key, and the names of `metadata` that the tenant activated (`tenants.tags`).
+    tags: tuple[tuple[str, str], ...] = ()
+    allocation_tags: tuple[str, ...] = ()
 
     # What DRF and Django ask of a user.
     is_authenticated = True
@@ -141,6 +145,7 @@ def issue(
     tokens_per_minute: int | None = None,
     concurrent_calls: int | None = None,
     groups: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
     giver: Caller | None = None,
     now: datetime | None = None,
 ) -> tuple[ApiKey, str]:
@@ -148,6 +153,7 @@ def issue(
 
     Args:
         groups: what the key may find beside what is open to all.
+        tags: its allocation tags, checked (`tenants.tags.check_tags`).
         giver: the caller that asks, who passes on no more than it has. None: a person or the operator, who may all.
 
     Raises:
@@ -182,8 +188,10 @@ def issue(
             tokens_per_minute=tokens_per_minute,
             concurrent_calls=concurrent_calls,
             groups=circles,
+            tags=dict(tags or {}),
         )
-        changes = {"name": name, "scopes": key.scopes, **({"groups": circles} if circles else {})}
+        changes: dict[str, Any] = {"name": name, "scopes": key.scopes}
+        changes |= {name: value for name, value in (("groups", circles), ("tags", key.tags)) if value}
         record(by=by, action="api_key.issued", target=key, changes=changes)
     return key, format_key(tenant_id, prefix, secret)
 
@@ -266,6 +274,8 @@ def _caller(key: ApiKey, tenant: Tenant, *, now: datetime) -> Caller:
         expires_at=key.expires_at,
         groups=frozenset(key.groups),
         limited=bool(key.groups),
+        tags=tuple(key.tags.items()),
+        allocation_tags=tuple(tenant.allocation_tags),
     )
 
 

@@ -9,7 +9,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from . import api_keys
+from . import api_keys, tags
 from .api_view import TenantAPIView
 from .authentication import caller_of, forget_verified_keys
 from .errors import NotFound
@@ -45,6 +45,17 @@ class KeyRequest(serializers.Serializer):
         max_length=100,
         help_text="What the key finds beside what is open to all, and the most that an end-user token can reach with it.",
     )
+    tags = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Allocation tags of its calls: at most 16, for reports and budgets.",
+    )
+
+
+class KeyTags(serializers.Serializer):
+    """What of a key can be changed."""
+
+    tags = serializers.DictField(child=serializers.CharField(), help_text="Replace those that it has.")
 
 
 class KeyObject(serializers.Serializer):
@@ -63,6 +74,7 @@ class KeyObject(serializers.Serializer):
     tokens_per_minute = serializers.IntegerField(allow_null=True)
     concurrent_calls = serializers.IntegerField(allow_null=True)
     groups = serializers.ListField(child=serializers.CharField())
+    tags = serializers.DictField(child=serializers.CharField())
 
 
 class NewKeyObject(KeyObject):
@@ -99,6 +111,7 @@ class KeysView(TenantAPIView):
         asked.is_valid(raise_exception=True)
         wanted = dict(asked.validated_data)
         ends = wanted.pop("expires_at", None)
+        wanted["tags"] = tags.check_tags(wanted.pop("tags", {}))
         caller = caller_of(request)
         key, value = api_keys.issue(
             **wanted,
@@ -115,7 +128,7 @@ class KeysView(TenantAPIView):
 class KeyView(TenantAPIView):
     """`/v1/api_keys/{id}`."""
 
-    scopes = {"GET": "keys.write", "DELETE": "keys.write"}
+    scopes = {"GET": "keys.write", "POST": "keys.write", "DELETE": "keys.write"}
 
     @extend_schema(operation_id="get_api_key", responses=KeyObject)
     def get(self, request: Request, key_id: str) -> Response:
@@ -124,6 +137,16 @@ class KeyView(TenantAPIView):
             key = ApiKey.objects.filter(id=_parsed(key_id)).first()
         if key is None:
             raise NotFound("No such API key.")
+        return Response(_shape(key))
+
+    @extend_schema(operation_id="tag_api_key", request=KeyTags, responses=KeyObject)
+    def post(self, request: Request, key_id: str) -> Response:
+        """Replace a key's allocation tags. They hold for calls that are made a few seconds from now."""
+        asked = KeyTags(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data["tags"]
+        key = tags.set_key_tags(key_id=_parsed(key_id), tags=given, by=caller_of(request).actor)
+        forget_verified_keys()
         return Response(_shape(key))
 
     @extend_schema(operation_id="revoke_api_key", responses=KeyDeleted)
@@ -161,4 +184,5 @@ def _shape(key: ApiKey) -> dict[str, Any]:
         "tokens_per_minute": key.tokens_per_minute,
         "concurrent_calls": key.concurrent_calls,
         "groups": key.groups,
+        "tags": key.tags,
     }

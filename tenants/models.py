@@ -63,6 +63,13 @@ class Tenant(models.Model):
         blank=True,
         help_text="Days that those with feedback are kept, for evaluation and fine-tuning. Empty: like the others.",
     )
+    allocation_tags = ArrayField(
+        models.CharField(max_length=64),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Names of a call's metadata that become tags, by which spending is told apart. See `tenants.tags`.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     app_may = ("SELECT", "INSERT", "UPDATE")
@@ -117,6 +124,9 @@ class ApiKey(TenantModel):
         db_default=[],
         blank=True,
         help_text="The most it may find beside what is open to all. Empty: nothing, or what an end-user token says.",
+    )
+    tags = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="Allocation tags of its calls, name → value."
     )
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the plan's.")
@@ -276,3 +286,18 @@ class Lane(TenantModel):
             TenantOwned(name="tenants_lane_owned"),
             models.UniqueConstraint(fields=["queue", "tenant"], name="tenants_lane_once"),
         ]
+
+
+class Letter(TenantModel):
+    """An e-mail to a member that waits to be sent; deleted when it was. Its unit of work has its id (`tenants.mail`)."""
+
+    recipient = models.EmailField()
+    subject = models.CharField(max_length=200)
+    text = models.TextField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [TenantOwned(name="tenants_letter_owned")]
+
+    def __str__(self) -> str:
+        return self.subject

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from . import keys_api, platform_api, signing_secrets_api
+from . import allocation_api, keys_api, platform_api, signing_secrets_api
 
 urlpatterns = [
     path("api_keys", keys_api.KeysView.as_view()),
     path("api_keys/<str:key_id>", keys_api.KeyView.as_view()),
+    path("allocation_tags", allocation_api.AllocationTagsView.as_view()),
     path("signing_secrets", signing_secrets_api.SigningSecretsView.as_view()),
     path("signing_secrets/<str:secret_id>", signing_secrets_api.SigningSecretView.as_view()),
     path("signing_secrets/<str:secret_id>/rotate", signing_secrets_api.SigningSecretRotationView.as_view()),

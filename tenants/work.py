@@ -20,6 +20,7 @@ FETCHING = "fetching"
 SYNCING = "syncing"
 BATCHES = "batches"
 BATCH_LINES = "batch_lines"
+MAIL = "mail"
 WEBHOOKS = "webhooks"
 
 

@@ -1,10 +1,11 @@
 -- Money is reserved before it is spent. Each function is one round trip; the hot rows (budget accounts) come last.
 
 -- Hold up to p_hold on every budget above the caller, at least p_hold_min, all or nothing; returns the hold.
--- The least that some budget has left clamps it. Raises AT429 with the budget in DETAIL where that is below p_hold_min.
+-- Without p_tags the tags are those of the key. The least that some budget has left clamps the hold. Raises AT429 with the budget in DETAIL where that is below p_hold_min.
 CREATE OR REPLACE FUNCTION reserve_spend(
     p_tenant uuid, p_id uuid, p_request uuid, p_key uuid, p_operation text, p_end_user text,
-    p_hold_min numeric, p_hold numeric, p_currency text, p_prices jsonb, p_lease interval)
+    p_hold_min numeric, p_hold numeric, p_currency text, p_prices jsonb, p_lease interval,
+    p_tags jsonb DEFAULT NULL, p_batch boolean DEFAULT false)
 RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
     v_period date := date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date;
@@ -13,6 +14,7 @@ DECLARE
     v_budgets int;
     v_account record;
     v_tight record;
+    v_tags jsonb := coalesce(p_tags, (SELECT k.tags FROM tenants_apikey k WHERE k.tenant_id = p_tenant AND k.id = p_key), '{}');
 BEGIN
     IF p_hold_min < 0 OR p_hold < p_hold_min THEN
         RAISE EXCEPTION 'a hold of % cannot be at least %', p_hold, p_hold_min;
@@ -54,8 +56,9 @@ BEGIN
         UPDATE billing_budgetaccount a SET held = a.held + v_hold WHERE a.tenant_id = p_tenant AND a.id = ANY (v_accounts);
     END IF;
     INSERT INTO billing_reservation (
-        tenant_id, id, request_id, key_id, operation, end_user, hold, currency, prices, accounts, period_start, expires_at)
-    VALUES (p_tenant, p_id, p_request, p_key, p_operation, p_end_user, v_hold, p_currency, p_prices,
+        tenant_id, id, request_id, key_id, operation, end_user, tags, batch, hold, currency, prices, accounts, period_start,
+        expires_at)
+    VALUES (p_tenant, p_id, p_request, p_key, p_operation, p_end_user, v_tags, p_batch, v_hold, p_currency, p_prices,
             to_jsonb(v_accounts), v_period, clock_timestamp() + p_lease);
     RETURN v_hold;
 END $$;
@@ -103,9 +106,9 @@ BEGIN
     UPDATE billing_budgetaccount a SET held = a.held + v_hold
      WHERE a.tenant_id = p_tenant AND a.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) e);
     INSERT INTO billing_reservation (
-        tenant_id, id, parent_id, request_id, key_id, operation, end_user, hold, currency, prices, accounts, period_start,
-        expires_at)
-    VALUES (p_tenant, p_id, p_parent, r.request_id, r.key_id, p_operation, r.end_user, v_hold, r.currency, p_prices,
-            r.accounts, r.period_start, clock_timestamp() + p_lease);
+        tenant_id, id, parent_id, request_id, key_id, operation, end_user, tags, batch, hold, currency, prices, accounts,
+        period_start, expires_at)
+    VALUES (p_tenant, p_id, p_parent, r.request_id, r.key_id, p_operation, r.end_user, r.tags, r.batch, v_hold, r.currency,
+            p_prices, r.accounts, r.period_start, clock_timestamp() + p_lease);
     RETURN v_hold;
 END $$;

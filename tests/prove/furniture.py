@@ -16,7 +16,7 @@ from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
 from tenants.managers import TenantModel
 from tenants.members import add_member
-from tenants.models import Role, Tenant, User, Work
+from tenants.models import Letter, Role, Tenant, User, Work
 from tenants.scope import acting_for, tenant_scope
 from tests.e2e.conftest import Tenant as Running
 from tests.e2e.conftest import eventually
@@ -128,6 +128,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         BucketObject.objects.create(
             tenant_id=tenant_id, source=BucketSource.objects.get(), key=mark.encode(), etag=mark, size=1, reason=mark
         )
+        Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
     ids = {
         "file_id": file["id"],
