@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 verify-providers verify-clients lint check-production prove bench bench-gateway bench-retrieval eval-retrieval eval-safety lock clean
+.PHONY: demo run test verify-s3 verify-providers verify-clients verify-crashes lint check-production prove bench bench-gateway bench-retrieval eval-retrieval eval-safety lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -54,6 +54,9 @@ verify-clients: .venv/.dev .clients/.made  ## LangChain's and LlamaIndex's OpenA
 
 verify-providers: .venv/.dev .llama/.made  ## the clients of models against a real server, with a random model made on the spot
 	@REQUIRE_LLAMA=1 $(BIN)/python -m pytest -m llama tests/inference/test_real_server.py
+
+verify-crashes: .venv/.dev  ## workers killed in the middle of their work, and Redis emptied under them
+	@$(BIN)/python -m pytest -m crashes tests/e2e
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -196,11 +196,6 @@ class Call:
         waited = max(0.0, (datetime.now(UTC) - self.created_at).total_seconds())
         return max(0.0, min(settings.GENERATION_DEADLINE_SECONDS, self.admitted.timeout - waited))
 
-    def unit_price(self, meter: str) -> Decimal:
-        """Per unit of the called model's `meter`, at the prices of the reservation."""
-        found = next(price for price in self.prices if price["model"] == self.model and price["meter"] == meter)
-        return Decimal(found["amount"]) / found["per"]
-
 
 @dataclass
 class Outcome:

@@ -72,21 +72,12 @@ def _refusal(code: str, detail: str) -> Exception:
     return Replay() if code == "AT409" else budget_refusal(detail)
 
 
-def admit(admission: Admission) -> Decimal:
-    """Write the generation, queue it and hold its worst case; returns the hold.
-
-    Raises:
-        BudgetExhausted, BudgetHeld: a budget does not cover `hold_min`.
-        Replay: the idempotency key was used before.
-    """
-    [result] = admit_all([admission])
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
 def admit_all(admissions: Sequence[Admission]) -> list[Decimal | Exception]:
-    """`admit` for several calls, each by itself, in one transaction: its hold, or what `admit` would raise."""
+    """Write each generation, queue it and hold its worst case, all in one transaction and each by itself.
+
+    Returns the hold of each, or why there is none: BudgetExhausted or BudgetHeld where a budget does not cover
+    `hold_min`, Replay where the idempotency key was used before.
+    """
     return admission_results(_rows(ADMIT, [admissions_json(admissions)])) if admissions else []
 
 
@@ -135,12 +126,6 @@ def claimed(row: tuple[Any, ...]) -> Call:
         tenant_id, ident, attempt, kind, key_id, alias, model, request, admitted, inbox, hold, _decoded(prices), created_at,
         held,
     )  # fmt: skip
-
-
-def claim_next(*, worker: str) -> Call | None:
-    """Claim the next generation by fairness between tenants and load it; None when nothing waits."""
-    rows = _rows(CLAIM, claim_parameters(worker=worker, most=1))
-    return claimed(rows[0]) if rows else None
 
 
 def _decoded(value: Any) -> Any:

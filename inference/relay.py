@@ -32,8 +32,14 @@ _INBOX_LENGTH = 50_000
 _INBOX_SECONDS = 600
 #: The channel on which the web tier names generations (16 bytes) whose clients have gone.
 CANCELLATIONS = "cancellations"
+
 #: Short beside the gaps of a model that writes, long beside those of one that has written.
 _GATHER_SECONDS = 0.003
+
+
+def broken_off(generation_id: UUID) -> str:
+    """The channel on which a worker says that a call, which it was asked to break off, has ended."""
+    return f"broken-off:{generation_id.hex}"
 
 
 @dataclass(frozen=True, slots=True)

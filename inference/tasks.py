@@ -1,7 +1,6 @@
-"""Thin tasks: start, sweep. A bell carries nothing; the claim says for whom the worker acts (`inference/engine`)."""
+"""Thin tasks: ring, sweep. A bell carries nothing; the claim says for whom the worker acts (`inference/engine`)."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 
 import orjson
@@ -9,14 +8,13 @@ import redis
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import connections, transaction
 from redis.exceptions import RedisError
 
 from billing.limits import release_arguments
 from tenants import work
 
 from . import bells, generations, response_cache
-from .calls import Admission, WorkerLost
+from .calls import WorkerLost
 from .relay import tell
 from .responses import conversations
 from .routing import health
@@ -28,17 +26,6 @@ log = structlog.get_logger("atrium.generation")
 def _redis() -> redis.Redis:
     """This process's connections; thread-safe."""
     return redis.Redis.from_url(settings.REDIS_URL)
-
-
-def start_generation(admission: Admission) -> Decimal:
-    """Admit a generation from a thread and ring for a worker on commit; see `generations.admit`. Returns the hold."""
-    hold = generations.admit(admission)
-    if connections["default"].in_atomic_block:
-        transaction.on_commit(ring)
-    else:
-        # on_commit would ring at once too, but take a connection from the pool to find that out, and keep it.
-        ring()
-    return hold
 
 
 def ring(*, times: int = 1) -> None:

@@ -33,7 +33,7 @@ from .. import answering, bells, generations
 from ..calls import Call
 from ..generations import ANY_NUMBER
 from ..providers.openai_http import close_session
-from ..relay import CANCELLATIONS
+from ..relay import CANCELLATIONS, broken_off
 from .desk import Desk
 from .live_calls import LiveCall, LiveCalls
 
@@ -183,6 +183,9 @@ class Engine:
             log.exception("generation could not be settled", generation_id=str(call.id))
         finally:
             self._calls.leave(call.id)
+            if live.reason == "cancelled":
+                with suppress(RedisError):  # who waits for it looks at the row, too
+                    await self._redis.publish(broken_off(call.id), b"")
             if self._held_back:
                 self._held_back = False
                 with suppress(RedisError):  # then it looks by itself

@@ -54,9 +54,6 @@ class LiveCalls:
         self._calls: dict[UUID, LiveCall] = {}
         self._freed = asyncio.Event()
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
     @property
     def free(self) -> int:
         """How many more may be begun."""

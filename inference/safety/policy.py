@@ -155,10 +155,6 @@ class SafetySettings(Strict):
         found: InputScreens | PassageScreens | OutputScreens = getattr(self, stage)
         return found
 
-    def moderation_models(self) -> set[str]:
-        """The aliases of the moderation models that a call may ask."""
-        return {asked.model for _, asked in self.moderations()}
-
     def moderations(self) -> Iterator[tuple[Stage, ModerationSettings]]:
         """Where a moderation model is asked."""
         if self.input.moderation:

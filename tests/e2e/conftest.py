@@ -22,6 +22,7 @@ import psycopg
 import pytest
 
 from config.supervisor import ROOT, Stack, stack
+from tests import template
 from tests.e2e.upstream import Upstream
 
 #: What the fake model costs: a dollar per thousand tokens of each kind, so that sums can be checked by eye.
@@ -180,6 +181,8 @@ def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "TENANT_UPSTREAM_NETWORKS": "127.0.0.1/32",
     }
     var = Path(os.environ["ATRIUM_VAR"]) / "e2e"
+    if "TEST_DATABASE_TEMPLATE" in os.environ:
+        template.wait(var.parent)  # it is this database that is being migrated
     with ExitStack() as exits:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():

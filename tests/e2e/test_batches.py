@@ -73,6 +73,7 @@ def test_a_batch_is_answered_and_paid_for_as_the_sdk_expects(atrium):
     atrium.settled(tenant)
 
 
+@pytest.mark.crashes
 def test_a_batch_goes_on_after_its_worker_was_killed_and_bills_each_line_once(atrium):
     tenant = atrium.new_tenant(budget="1000")
     sdk = tenant.sdk()

@@ -311,6 +311,7 @@ def kill_worker(atrium: Atrium) -> None:
     worker.wait()
 
 
+@pytest.mark.crashes
 def test_a_worker_killed_in_the_middle_of_a_document_leaves_it_done_exactly_once(atrium: Atrium) -> None:
     tenant = atrium.new_tenant(budget="5")
     texts = [prose(3_500)]  # some forty passages: one run embeds them all
@@ -326,6 +327,7 @@ def test_a_worker_killed_in_the_middle_of_a_document_leaves_it_done_exactly_once
     assert attempts == 2
 
 
+@pytest.mark.crashes
 def test_a_worker_killed_among_the_parts_of_a_long_document_and_redis_flushed(atrium: Atrium) -> None:
     tenant = atrium.new_tenant(budget="5")
     texts = [prose(14_000)]

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing.limits import Level, Rates
 from billing.models import BudgetAccount, Reservation, UsageRecord
@@ -62,7 +62,7 @@ class Desk:
         with acting_for(self.tenant_id):
             prices = terms(alias="local-extractive", kind="chat", currency="USD").prices
         with transaction.atomic():
-            generations.admit(Admission(
+            [hold] = generations.admit_all([Admission(
                 tenant_id=self.tenant_id, generation_id=ident, key_id=self.key_id, kind="chat", alias="local-extractive",
                 model="local-extractive", request=request, admitted=Admitted(
                     [level], 20, Decimal("0.25"), 100, retention_days, prompt_version=prompt_version
@@ -70,7 +70,9 @@ class Desk:
                 inbox="inbox:1", share=work.EVEN, hold_min=Decimal(least or hold), hold=Decimal(hold),
                 currency="USD", quote=prices,
                 idempotency_key=idempotency_key, fingerprint=fingerprint if idempotency_key else None,
-            ))  # fmt: skip
+            )])  # fmt: skip
+            if isinstance(hold, Exception):
+                raise hold
         return ident
 
     def replay(self, key: str, fingerprint: str = "f") -> dict[str, Any]:
@@ -111,9 +113,14 @@ def other(globex: Member) -> Desk:
     return Desk(globex)
 
 
+def claim_all() -> list[Call]:
+    with connection.cursor() as cursor:
+        cursor.execute(generations.CLAIM, generations.claim_parameters(worker="w", most=1))
+        return [generations.claimed(row) for row in cursor.fetchall()]
+
+
 def claim() -> Call:
-    call = generations.claim_next(worker="w")
-    assert call is not None
+    [call] = claim_all()
     return call
 
 
@@ -146,9 +153,9 @@ def test_a_claim_loads_all_that_the_worker_needs(desk: Desk) -> None:
     assert json.loads(call.request)["messages"] == [{"role": "user", "content": "hello"}]
     level = Level("key", desk.key_id, Rates(60, 1_000, 5))
     assert call.admitted == Admitted([level], 20, Decimal("0.25"), 100, 30)
-    assert call.unit_price("input_tokens") == Decimal("0.0000001")
-    assert call.unit_price("output_tokens") == Decimal("0.0000004")
-    assert generations.claim_next(worker="other") is None
+    prices = {price["meter"]: Decimal(price["amount"]) / price["per"] for price in call.prices}
+    assert (prices["input_tokens"], prices["output_tokens"]) == (Decimal("0.0000001"), Decimal("0.0000004"))
+    assert claim_all() == []
 
 
 def test_tenants_take_turns_however_many_calls_one_of_them_has_queued(desk: Desk, other: Desk) -> None:
@@ -258,7 +265,7 @@ def test_a_call_whose_hold_ended_while_it_waited_is_claimed_without_one(desk: De
     assert (call.id, call.held) == (ident, False)
     assert settle(call, "failed", lines=[]) is None
     assert (desk.row(ident).state, desk.account(), desk.ledger()) == ("failed", (0, 0), [])
-    assert generations.claim_next(worker="other") is None
+    assert claim_all() == []
 
 
 def test_a_unit_whose_generation_is_gone_leaves_the_queue(desk: Desk) -> None:
@@ -277,7 +284,7 @@ def test_a_waiting_call_is_withdrawn_and_its_hold_released(desk: Desk) -> None:
     ident = desk.admit(hold="3")
     assert generations.withdraw(tenant_id=desk.tenant_id, generation_id=ident)
     assert (desk.row(ident).state, desk.account(), desk.reservation(ident)) == ("cancelled", (0, 0), "released")
-    assert generations.claim_next(worker="w") is None
+    assert claim_all() == []
     assert not generations.withdraw(tenant_id=desk.tenant_id, generation_id=ident)
 
 
