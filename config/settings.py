@@ -159,6 +159,11 @@ X_FRAME_OPTIONS = "DENY"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
+# --- finance ---------------------------------------------------------------------------------------------------------
+
+#: Who sells what tenants are charged for: the provider and issuer of invoices in FOCUS files.
+PLATFORM_NAME = env.str("PLATFORM_NAME", "Atrium")
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 _BUCKET = env.str("STORAGE_BUCKET", "")

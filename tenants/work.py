@@ -21,6 +21,7 @@ SYNCING = "syncing"
 BATCHES = "batches"
 BATCH_LINES = "batch_lines"
 MAIL = "mail"
+REPORTS = "reports"
 WEBHOOKS = "webhooks"
 
 

@@ -12,6 +12,7 @@ from .limits import Limit, LimitOverride, QuotaUse
 from .meters import Meter
 from .plans import Plan, Subscription
 from .prices import BookPrice, Entry, Price, PriceBase, ProviderPrice, TenantPrice
+from .reports import Report, ReportSchedule
 from .reservations import Reservation
 from .variance import Variance, VarianceAccount, VarianceAlert
 
@@ -30,6 +31,8 @@ __all__ = [
     "PriceBase",
     "ProviderPrice",
     "QuotaUse",
+    "Report",
+    "ReportSchedule",
     "Reservation",
     "Subscription",
     "TenantAllowance",

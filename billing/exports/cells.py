@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from .reports import MonthLine
-from .reservations import plain
+from ..reports import MonthLine
+from ..reservations import plain
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _HEADER = ["tenant", "model", "meter", "quantity", "cost", "currency"]

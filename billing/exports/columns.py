@@ -1,0 +1,78 @@
+"""What a column of a file is: an expression of SQL and a type, and how that stands in CSV, XLSX and Parquet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import pyarrow as pa
+from psycopg import sql
+
+#: A cell that starts so is a formula to a spreadsheet (`cells.neutralised` is the same in Python).
+_FORMULA = r"E'^[=+\\-@\\t\\r\\n]'"
+
+
+class Type(Enum):
+    """What the cells hold."""
+
+    #: Whatever people and programs wrote: neutralised where a spreadsheet reads it.
+    TEXT = "text"
+    #: What we wrote ourselves, which never looks like a formula.
+    CODE = "code"
+    COUNT = "count"
+    DECIMAL = "decimal"
+    TIME = "time"
+    DAY = "day"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True)
+class Column:
+    """`value` is trusted, but for what was escaped into it. `scale`: digits after the point of a decimal in Parquet."""
+
+    name: str
+    value: sql.Composable
+    type: Type
+    scale: int = 12
+
+    def as_text(self, *, neutral: bool) -> sql.Composable:
+        """The expression as COPY shall write it: RFC 3339 times, no exponents, no trailing zeros."""
+        match self.type:
+            case Type.TEXT if neutral:
+                template = f"CASE WHEN ({{0}}) ~ {_FORMULA} THEN '''' || ({{0}}) ELSE {{0}} END"
+            case Type.DECIMAL:
+                template = "trim_scale({0})"
+            case Type.TIME:
+                template = """to_char({0}, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+            case Type.FLAG:
+                template = "CASE WHEN {0} THEN 'true' ELSE 'false' END"
+            case _:
+                template = "{0}"
+        return sql.SQL(template).format(self.value)
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The type of the column in Parquet."""
+        match self.type:
+            case Type.COUNT:
+                return pa.int64()
+            case Type.DECIMAL:
+                return pa.decimal128(38, self.scale)
+            case Type.TIME:
+                return pa.timestamp("us", tz="UTC")
+            case Type.DAY:
+                return pa.date32()
+            case Type.FLAG:
+                return pa.bool_()
+            case _:
+                return pa.string()
+
+
+def column(name: str, expression: str, type: Type = Type.CODE, /, *, scale: int = 12, **parts: Any) -> Column:
+    """A column of trusted SQL; `parts` are composed into its `{…}`."""
+    return Column(name, sql.SQL(expression).format(**parts), type, scale)
+
+
+def schema_of(columns: Sequence[Column]) -> pa.Schema:
+    """The schema of a Parquet file."""
+    return pa.schema([(one.name, one.arrow) for one in columns])
