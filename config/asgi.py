@@ -10,7 +10,8 @@ from config.garbage import settle_down
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 _django = get_asgi_application()
 
-from inference.gateway import ENDPOINTS, Gateway  # noqa: E402  needs the apps that get_asgi_application() loads
+from inference.endpoints import ENDPOINTS  # noqa: E402  needs the apps that get_asgi_application() loads
+from inference.gateway import Gateway  # noqa: E402  likewise
 
 _gateway = Gateway()
 

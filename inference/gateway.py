@@ -11,9 +11,9 @@ the call.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -33,36 +33,32 @@ from tenants.api_keys import Caller
 from tenants.authentication import bearer, remembered, should_verify_again, verify_key
 from tenants.call_log import CallLog
 from tenants.end_users import END_USER_HEADER, with_end_user
-from tenants.errors import AtriumError, InvalidRequest, PermissionDenied, ServiceUnavailable
-from tenants.idempotency import check_key, fingerprint
+from tenants.errors import AtriumError, PermissionDenied, ServiceUnavailable
+from tenants.idempotency import fingerprint
 from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
 from tenants.tags import tags_of_call
 from tenants.work import Share
 
 from . import catalogue, generations
-from .admission import Asker, Offer, offer_chat, offer_embeddings
+from .admission import Asker, Offer
 from .calls import Admission, Admitted
 from .door import Door
-from .http_answer import HttpAnswer, Send, chat_error
+from .endpoints import ENDPOINTS, Endpoint
+from .http_answer import HttpAnswer, Send
+from .http_request import Receive, alias_of, client_left, decoded, headers_of, idempotency_key_of, read_body
 from .lookups import Lookups
 from .metrics import Observed, observe
 from .prompts import Expanded, Reference, expand
-from .prompts.calls import chat_body
 from .relay import CANCELLATIONS, Entry, Inbox
 from .response_cache import CACHE_HEADER
-from .responses import event_log, kept
-from .responses.asking import needs_reading, offer_response
-from .responses.prompted import response_body
-from .responses.transcript import response_error
+from .responses import event_log
 from .terms import Terms, sticks_to
 
 log = structlog.get_logger("atrium.request")
 _calls = CallLog("atrium.request")
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-MAX_BODY_BYTES = 20 * 1024 * 1024
 END_USER = END_USER_HEADER.lower()
 #: The number of the version that a call's prompt meant.
 PROMPT_HEADER = "x-atrium-prompt-version"
@@ -71,32 +67,6 @@ _KEEPALIVE_SECONDS = 10.0
 _BACKGROUND_LEASE = timedelta(days=1)
 _GONE = Entry("gone", b"")
 _IDLE = Entry("idle", b"")
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A path of the hot path: the key scope it needs, and what it reserves for."""
-
-    kind: str
-    model_kind: str
-    offer: Callable[[bytes, Terms, Asker], Offer]
-    #: A body that names a prompt, as the one it stands for.
-    expand: Callable[[dict[str, Any], Expanded], dict[str, Any]] | None = None
-    #: Whether the offer for this body may have to read the database, so that it belongs into a thread.
-    reads: Callable[[dict[str, Any]], bool] = lambda data: False
-    #: An error's body and the events before it → the last event of a stream that broke off.
-    stream_error: Callable[[bytes, bytes], bytes] = chat_error
-    #: The first answer to an idempotency key that was used before.
-    replay: Callable[..., dict[str, Any]] = generations.replay
-
-
-ENDPOINTS = {
-    "/v1/chat/completions": Endpoint("chat", "chat", lambda body, terms, _: offer_chat(body, terms), chat_body),
-    "/v1/embeddings": Endpoint("embeddings", "embedding", lambda body, terms, _: offer_embeddings(body, terms)),
-    "/v1/responses": Endpoint(
-        "response", "chat", offer_response, response_body, needs_reading, response_error, kept.replay
-    ),
-}
 
 
 class Gateway:
@@ -133,7 +103,7 @@ class Gateway:
         """Serve one POST to one of `ENDPOINTS`."""
         endpoint = ENDPOINTS[scope["path"]]
         answer = HttpAnswer(send, stream_error=endpoint.stream_error)
-        headers = _headers(scope["headers"])
+        headers = headers_of(scope["headers"])
         seen = Observed(path=scope["path"])
         try:
             await self._serve(endpoint, headers, receive, answer, seen)
@@ -167,14 +137,14 @@ class Gateway:
             caller = await self._in_thread(partial(with_end_user, caller, headers[END_USER], now=datetime.now(UTC)))
         if "inference" not in caller.scopes:
             raise PermissionDenied("This API key lacks the scope 'inference'. Ask for a key that has it.")
-        sent = body = await _read_body(receive)
-        data, prompt = _decoded(body), None
+        sent = body = await read_body(receive)
+        data, prompt = decoded(body), None
         if data.get("prompt") is not None and endpoint.expand is not None:
             prompt = await self._in_thread(_expanded, caller, data["prompt"])
             data = endpoint.expand(data, prompt)
             body = orjson.dumps(data)
             answer.headers[PROMPT_HEADER] = str(prompt.number)
-        terms = await self._terms(caller, _alias(data), endpoint.model_kind)
+        terms = await self._terms(caller, alias_of(data), endpoint.model_kind)
         if terms.canary is not None:
             terms = terms.chosen_for(sticks_to(data, end_user=caller.end_user, key_id=caller.key_id))
         # One id for both: what a client quotes leads to the call and its attempts.
@@ -193,7 +163,7 @@ class Gateway:
                 answer.headers[CACHE_HEADER] = "miss"  # unless the worker says otherwise
         admitted = False
         try:
-            idempotency_key = _idempotency_key(headers, offer)
+            idempotency_key = idempotency_key_of(headers, stream=offer.stream)
             async with self._inbox.wait_for(generation_id) as entries:
                 await self._admit(endpoint, caller, terms, offer, generation_id, idempotency_key, sent, prompt, answer)
                 admitted = not answer.complete
@@ -371,36 +341,10 @@ class Gateway:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
-def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name; one that came twice has both values, as Django has it, so that neither wins by its place."""
-    headers: dict[str, str] = {}
-    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs):
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return headers
-
-
-def _decoded(body: bytes) -> dict[str, Any]:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"We could not parse the JSON body of your request: {error}.") from error
-    if not isinstance(data, dict):
-        raise InvalidRequest("The body must be a JSON object.")
-    return data
-
-
 def _expanded(caller: Caller, named: Any) -> Expanded:
     """In a thread: what a request's `prompt` stands for."""
     with acting_for(caller.tenant_id):
         return expand(Reference.read(named), now=time.monotonic())
-
-
-def _alias(data: dict[str, Any]) -> str:
-    """The model a request asks for, before anything else of it is looked at."""
-    alias = data.get("model")
-    if not isinstance(alias, str) or not alias:
-        raise InvalidRequest("You must provide 'model', a string.", param="model")
-    return alias
 
 
 def _read_terms(caller: Caller, alias: str, kind: str) -> Terms:
@@ -458,30 +402,6 @@ def admission_of(
     )
 
 
-def _idempotency_key(headers: dict[str, str], offer: Offer) -> str | None:
-    """The key of the request, if it has one."""
-    if "idempotency-key" not in headers:
-        return None
-    if offer.stream:
-        raise InvalidRequest("Idempotency-Key is not supported on streams.", param="Idempotency-Key")
-    return check_key(headers["idempotency-key"])
-
-
-async def _read_body(receive: Receive) -> bytes:
-    parts, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise InvalidRequest("The request ended before its body did.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            raise InvalidRequest(f"The request body is larger than {MAX_BODY_BYTES} bytes.")
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
 async def _watch_for_leaving(receive: Receive, entries: "asyncio.Queue[Entry]") -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await client_left(receive)
     entries.put_nowait(_GONE)

@@ -18,7 +18,8 @@ from tenants.work import BATCH_LINES
 from .. import catalogue
 from ..admission import Asker
 from ..calls import Admission
-from ..gateway import ENDPOINTS, admission_of
+from ..endpoints import ENDPOINTS
+from ..gateway import admission_of
 from ..models import Batch, BatchLine
 from ..prompts import Reference, expand
 from ..terms import sticks_to

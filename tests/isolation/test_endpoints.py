@@ -20,7 +20,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from config.api_docs import DocsView
 from inference.catalogue import forget_terms, grant
-from inference.gateway import ENDPOINTS, Gateway
+from inference.endpoints import ENDPOINTS
+from inference.gateway import Gateway
 from inference.models import Generation, Screening
 from tenants.api_keys import issue
 from tenants.api_view import PlatformAPIView, TenantAPIView
