@@ -70,7 +70,8 @@ class HoldGone(AtriumError):
 class UsageLine:
     """What one attempt used: `quantity` units of `meter` on `model`.
 
-    `priced_as` is the meter whose price the line has where its own has none; `estimated`: the provider did not count.
+    `priced_as` is the meter whose price the line has where its own has none; `estimated`: the provider did not count;
+    `provider`: who bills the platform for it.
     """
 
     model: str
@@ -79,6 +80,7 @@ class UsageLine:
     attempt: int = 1
     priced_as: str = ""
     estimated: bool = False
+    provider: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For `settle_spend`, without what does not apply."""
@@ -90,6 +92,8 @@ class UsageLine:
         }
         if self.priced_as:
             line["priced_as"] = self.priced_as
+        if self.provider:
+            line["provider"] = self.provider
         return {**line, "estimated": True} if self.estimated else line
 
 

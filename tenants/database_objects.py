@@ -42,9 +42,11 @@ def install_functions(using: str) -> None:
     is gone, and callers never see the moment between. Those marked SECURITY DEFINER are handed to the definer role.
     """
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        kept = _functions_of_triggers(cursor)
         for signature, definer, _ in own_functions(cursor):
-            with _as_owner_of(cursor, definer):
-                cursor.execute(f"DROP FUNCTION {signature}")
+            if signature not in kept:
+                with _as_owner_of(cursor, definer):
+                    cursor.execute(f"DROP FUNCTION {signature}")
         for config in apps.get_app_configs():
             for file in sorted(Path(config.path, "sql").glob("*.sql")):
                 cursor.execute(file.read_text())
@@ -67,6 +69,12 @@ def _as_owner_of(cursor: Any, definer: bool) -> Iterator[None]:
     cursor.execute(f"SET LOCAL ROLE {DEFINER}")
     yield
     cursor.execute("RESET ROLE")
+
+
+def _functions_of_triggers(cursor: Any) -> set[str]:
+    """Migrations bring them, with their triggers (`append_only`)."""
+    cursor.execute("SELECT tgfoid::regprocedure::text FROM pg_trigger WHERE NOT tgisinternal")
+    return {signature for (signature,) in cursor.fetchall()}
 
 
 def own_functions(cursor: Any) -> list[tuple[str, bool, str]]:

@@ -28,7 +28,7 @@ def policies_of(table: str, *, key: str = "tenant_id") -> list[str]:
     ]
 
 
-class _DeferredConstraint(BaseConstraint):
+class DeferredConstraint(BaseConstraint):
     """A constraint whose statements run after its table exists, in CREATE TABLE as well as by AddConstraint."""
 
     def constraint_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> None:  # type: ignore[override]
@@ -45,7 +45,7 @@ class _DeferredConstraint(BaseConstraint):
         return Statement(template, table=Table(model._meta.db_table, schema_editor.quote_name))
 
 
-class TenantOwned(_DeferredConstraint):
+class TenantOwned(DeferredConstraint):
     """The table belongs to tenants: composite key and one policy a role.
 
     Args:
@@ -85,7 +85,7 @@ class TenantOwned(_DeferredConstraint):
         return hash((self.name, self.key))
 
 
-class TenantForeignKey(_DeferredConstraint):
+class TenantForeignKey(DeferredConstraint):
     """`(tenant_id, <field>_id)` references `(tenant_id, id)` of the field's target; checked at commit.
 
     Args:

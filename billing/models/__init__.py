@@ -7,6 +7,7 @@ no foreign keys to rows that can be erased.
 from .allowances import AllowanceBase, PlanAllowance, TenantAllowance
 from .budgets import Budget, BudgetAccount
 from .columns import money
+from .counts import UnitCounts
 from .ledger import UsageRecord
 from .limits import Limit, LimitOverride, QuotaUse
 from .meters import Meter
@@ -37,6 +38,7 @@ __all__ = [
     "Subscription",
     "TenantAllowance",
     "TenantPrice",
+    "UnitCounts",
     "UsageRecord",
     "Variance",
     "VarianceAccount",

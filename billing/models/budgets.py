@@ -45,7 +45,6 @@ class BudgetAccount(TenantModel):
             TenantOwned(name="billing_budgetaccount_owned"),
             TenantForeignKey(name="billing_budgetaccount_budget", field="budget"),
             models.UniqueConstraint(fields=["tenant", "budget", "period_start"], name="billing_budgetaccount_once"),
-            models.CheckConstraint(
-                condition=models.Q(spent__gte=0, held__gte=0), name="billing_budgetaccount_not_negative"
-            ),
+            # What is spent may be: corrections of earlier periods are credits of the one in which they are made.
+            models.CheckConstraint(condition=models.Q(held__gte=0), name="billing_budgetaccount_not_negative"),
         ]

@@ -3,8 +3,10 @@
 from decimal import Decimal
 
 from django.db import models
+from django.db.models import F
 from django.db.models.functions import Now
 
+from tenants.append_only import AppendOnly
 from tenants.managers import TenantModel
 from tenants.models import Tenant
 from tenants.row_security import TenantOwned
@@ -58,10 +60,28 @@ class UsageRecord(TenantModel):
     class Meta:
         constraints = [
             TenantOwned(name="billing_usagerecord_owned"),
+            AppendOnly(name="billing_usagerecord_append_only"),
             models.UniqueConstraint(
                 fields=["tenant", "request_id", "attempt", "meter"],
                 condition=models.Q(corrects=None),
                 name="billing_usagerecord_once",
             ),
+            models.CheckConstraint(
+                condition=models.Q(corrects__isnull=False)
+                | models.Q(quantity__gte=0, cost__gte=0, variance__gte=0, included__gte=0, included__lte=F("quantity")),
+                name="billing_usagerecord_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(corrects=None, reason="")
+                | (models.Q(corrects__isnull=False, leads=False) & ~models.Q(reason="")),
+                name="billing_usagerecord_corrections_say_why",
+            ),
         ]
-        indexes = [models.Index(fields=["tenant", "occurred_at"], name="billing_usage_by_time")]
+        indexes = [
+            models.Index(fields=["tenant", "occurred_at"], name="billing_usage_by_time"),
+            models.Index(
+                fields=["tenant", "corrects"],
+                name="billing_usage_corrections",
+                condition=models.Q(corrects__isnull=False),
+            ),
+        ]

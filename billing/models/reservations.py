@@ -31,10 +31,12 @@ class Reservation(TenantModel):
     state = models.CharField(max_length=8, choices=State, default=State.OPEN, db_default=State.OPEN)
     hold = money()
     currency = models.CharField(max_length=3)
-    prices = models.JSONField(help_text="The price rows in force at reservation: [{model, meter, id, amount, per}].")
+    prices = models.JSONField(help_text="The prices in force at reservation (`UnitPrice.as_json`).")
     accounts = models.JSONField(default=list, help_text="The budget accounts that hold it.")
     period_start = models.DateField()
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="By which its day and month are told; a part has its call's."
+    )
     dispatched_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)

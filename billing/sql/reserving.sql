@@ -8,7 +8,8 @@ CREATE OR REPLACE FUNCTION reserve_spend(
     p_tags jsonb DEFAULT NULL, p_batch boolean DEFAULT false)
 RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
-    v_period date := date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date;
+    v_now timestamptz := clock_timestamp();
+    v_period date := date_trunc('month', v_now AT TIME ZONE 'utc')::date;
     v_hold numeric := round(p_hold, 12);
     v_accounts uuid[] := '{}';
     v_budgets int;
@@ -57,14 +58,14 @@ BEGIN
     END IF;
     INSERT INTO billing_reservation (
         tenant_id, id, request_id, key_id, operation, end_user, tags, batch, hold, currency, prices, accounts, period_start,
-        expires_at)
+        created_at, expires_at)
     VALUES (p_tenant, p_id, p_request, p_key, p_operation, p_end_user, v_tags, p_batch, v_hold, p_currency, p_prices,
-            to_jsonb(v_accounts), v_period, clock_timestamp() + p_lease);
+            to_jsonb(v_accounts), v_period, v_now, v_now + p_lease);
     RETURN v_hold;
 END $$;
 
 -- A hold of its own for a part of a call that was not foreseen when the call was admitted: from the accounts that the
--- parent holds on, in the parent's month, for its caller. It is settled by itself and ends with its parent at the latest.
+-- parent holds on, in the parent's day and month, for its caller. It is settled by itself, ends with its parent at the latest.
 -- Raises AT429 as reserve_spend does, AT410 where the parent has ended or is a child itself.
 CREATE OR REPLACE FUNCTION reserve_child(
     p_tenant uuid, p_id uuid, p_parent uuid, p_operation text, p_hold_min numeric, p_hold numeric, p_prices jsonb,
@@ -107,8 +108,8 @@ BEGIN
      WHERE a.tenant_id = p_tenant AND a.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) e);
     INSERT INTO billing_reservation (
         tenant_id, id, parent_id, request_id, key_id, operation, end_user, tags, batch, hold, currency, prices, accounts,
-        period_start, expires_at)
+        period_start, created_at, expires_at)
     VALUES (p_tenant, p_id, p_parent, r.request_id, r.key_id, p_operation, r.end_user, r.tags, r.batch, v_hold, r.currency,
-            p_prices, r.accounts, r.period_start, clock_timestamp() + p_lease);
+            p_prices, r.accounts, r.period_start, r.created_at, clock_timestamp() + p_lease);
     RETURN v_hold;
 END $$;

@@ -1,9 +1,11 @@
 """Money is reserved before it is spent. Amounts were worked out by hand from the prices in conftest."""
 
+import os
 import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connections, transaction
 
@@ -315,7 +317,7 @@ def test_a_call_over_midnight_is_paid_by_the_month_of_its_reservation(till):
     budget = till.budget("0.10")
     reservation, _ = till.hold("0.10")
     with till.acting(), tenant_scope():
-        Reservation.objects.update(period_start="2026-01-01")
+        Reservation.objects.update(period_start="2026-01-01", created_at="2026-01-31T23:59:58Z")
         BudgetAccount.objects.update(period_start="2026-01-01")
     # The new month has all of its limit, though the old one is held whole.
     new, held = till.hold("0.10")
@@ -344,14 +346,28 @@ def test_budget_states_say_what_is_left(till):
     assert (state.spent, state.held, state.left) == (Decimal("0.025"), Decimal("0.10"), Decimal("0.875"))
 
 
-@pytest.mark.parametrize("statement", ["UPDATE billing_usagerecord SET cost = 0", "DELETE FROM billing_usagerecord"])
-def test_the_ledger_is_append_only(till, statement):
+LEDGER = "billing_usagerecord"
+CHANGES = [f"UPDATE {LEDGER} SET cost = 0", f"DELETE FROM {LEDGER}", f"TRUNCATE {LEDGER}"]
+
+
+@pytest.mark.parametrize("statement", CHANGES)
+def test_the_ledger_is_append_only_for_every_role(committed, statement):
+    till = Till(committed("acme").tenant.id)
     reservation, _ = till.hold("0.10")
     with till.acting():
         settle(reservation, tokens(1, 0))
     with till.acting(), tenant_scope(), pytest.raises(ProgrammingError, match="permission denied"):
         with transaction.atomic(), connections["default"].cursor() as cursor:
             cursor.execute(statement)
+    with pytest.raises(ProgrammingError, match="permission denied"), connections["staff"].cursor() as cursor:
+        cursor.execute(statement)
+    with pytest.raises(IntegrityError, match="is append-only"), connections["owner"].cursor() as cursor:
+        cursor.execute(statement)
+    with psycopg.connect(
+        os.environ["SUPERUSER_DATABASE_URL"], dbname=connections["owner"].settings_dict["NAME"]
+    ) as all_may:
+        with pytest.raises(psycopg.errors.RestrictViolation, match="is append-only"):
+            all_may.execute(statement)
     assert len(till.ledger()) == 1
 
 

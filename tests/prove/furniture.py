@@ -9,7 +9,7 @@ import httpx2
 import orjson
 from django.apps import apps
 
-from billing.models import Limit, LimitOverride, QuotaUse, TenantAllowance, TenantPrice
+from billing.models import Limit, LimitOverride, QuotaUse, TenantAllowance, TenantPrice, UnitCounts
 from inference.models import CachedResponse, CachePolicy, Grant, Model, TenantDeployment
 from knowledge.models import BucketObject, BucketSource
 from tenants.audit import COMMAND_LINE
@@ -109,6 +109,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )
         month = datetime.now(UTC).date().replace(day=1)
         QuotaUse.objects.create(tenant_id=tenant_id, quota=Limit.OCR_PAGES_PER_MONTH, period_start=month, used=1)
+        UnitCounts.objects.create(tenant_id=tenant_id, period_start=month)
         TenantAllowance.objects.create(
             tenant_id=tenant_id, model=model, meter="input_tokens", quantity=1, valid_from="2026-01-01", source=mark
         )

@@ -11,6 +11,7 @@ import pytest
 from django.apps import apps
 from django.db import connections, transaction
 
+from tenants.append_only import trigger_of
 from tenants.managers import TenantModel
 from tenants.models import PlatformKey, Tenant, User
 from tests.conftest import Member, make_member
@@ -46,6 +47,12 @@ def committed(_django_db_helper: None) -> Iterator[Callable[[str], Member]]:
 def _delete_everything() -> None:
     owned = [model for model in apps.get_models() if issubclass(model, TenantModel)]
     with transaction.atomic(using="owner"), connections["owner"].cursor() as cursor:
-        # Foreign keys are checked at the commit, so the order does not matter.
+        guarded = [(model._meta.db_table, trigger) for model in owned if (trigger := trigger_of(model))]
+        for table, trigger in guarded:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
+        # Foreign keys are checked after all of it, so the order does not matter.
         for model in (*owned, Tenant, PlatformKey, User):
             cursor.execute(f"DELETE FROM {model._meta.db_table}")
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table, trigger in guarded:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")

@@ -1,0 +1,66 @@
+-- Charges that no hold precedes, and corrections: they reach the budgets of their period even above its limits.
+
+-- The accounts of the budgets above a caller at p_at, made where they are missing, locked in the order of reserve_spend.
+CREATE OR REPLACE FUNCTION accounts_above(p_tenant uuid, p_key uuid, p_tags jsonb, p_at timestamptz)
+RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+DECLARE
+    v_month date := date_trunc('month', p_at AT TIME ZONE 'utc')::date;
+BEGIN
+    INSERT INTO billing_budgetaccount (tenant_id, id, budget_id, period_start)
+        SELECT p_tenant, uuidv7(), b.id, v_month FROM billing_budget b
+         WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = p_key)
+         ORDER BY b.key_id NULLS LAST, b.id
+        ON CONFLICT (tenant_id, budget_id, period_start) DO NOTHING;
+    RETURN QUERY SELECT a.id FROM billing_budgetaccount a
+        JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
+       WHERE a.tenant_id = p_tenant AND a.period_start = v_month AND (b.key_id IS NULL OR b.key_id = p_key)
+       ORDER BY b.key_id NULLS LAST, b.id FOR UPDATE OF a;
+END $$;
+
+-- Add an amount, which may be negative, to what is spent of the budgets above a caller at p_at.
+CREATE OR REPLACE FUNCTION add_spent(p_tenant uuid, p_key uuid, p_tags jsonb, p_at timestamptz, p_amount numeric)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    -- First: a statement does not see the accounts that it makes itself.
+    v_accounts uuid[] := ARRAY(SELECT accounts_above(p_tenant, p_key, p_tags, p_at));
+BEGIN
+    UPDATE billing_budgetaccount a SET spent = a.spent + p_amount WHERE a.tenant_id = p_tenant AND a.id = ANY (v_accounts);
+END $$;
+
+-- Charge what was used without a hold, once: lines that the ledger has by request, attempt and meter are left out.
+-- p_lines and p_prices as settle_spend's. Returns the cost; null where every line was charged before.
+CREATE OR REPLACE FUNCTION charge_spend(
+    p_tenant uuid, p_request uuid, p_key uuid, p_operation text, p_end_user text, p_tags jsonb, p_currency text,
+    p_prices jsonb, p_lines jsonb, p_at timestamptz)
+RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    r billing_reservation;
+    v_lines jsonb;
+    v_charged numeric;
+BEGIN
+    -- Who charges the same request at this moment is waited for.
+    PERFORM pg_advisory_xact_lock(hashtextextended('charge ' || p_request, 0));
+    SELECT jsonb_agg(e.value ORDER BY e.ordinality) INTO v_lines FROM jsonb_array_elements(p_lines) WITH ORDINALITY e
+     WHERE NOT EXISTS (SELECT 1 FROM billing_usagerecord u
+                        WHERE u.tenant_id = p_tenant AND u.request_id = p_request AND u.corrects IS NULL
+                          AND u.attempt = (e.value ->> 'attempt')::int AND u.meter = e.value ->> 'meter');
+    IF v_lines IS NULL THEN
+        RETURN NULL;
+    END IF;
+    r.tenant_id := p_tenant;
+    r.id := p_request;
+    r.request_id := p_request;
+    r.key_id := p_key;
+    r.operation := p_operation;
+    r.end_user := p_end_user;
+    r.tags := p_tags;
+    r.batch := false;
+    r.currency := p_currency;
+    r.prices := p_prices;
+    r.accounts := coalesce((SELECT jsonb_agg(a) FROM accounts_above(p_tenant, p_key, p_tags, p_at) a), '[]');
+    r.period_start := date_trunc('month', p_at AT TIME ZONE 'utc')::date;
+    SELECT w.charged INTO v_charged FROM write_lines(r, v_lines, p_at) w;
+    UPDATE billing_budgetaccount a SET spent = a.spent + v_charged
+     WHERE a.tenant_id = p_tenant AND a.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) e);
+    RETURN v_charged;
+END $$;
