@@ -7,7 +7,7 @@ import pytest
 
 from billing.charging import charge_spend
 from billing.models import BudgetAccount
-from billing.pricing import UnitPrice
+from billing.prices import UnitPrice
 from billing.reservations import BudgetExhausted, UsageLine
 from tenants.errors import InvalidRequest
 from tenants.ids import uuid7

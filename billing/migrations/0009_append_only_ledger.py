@@ -11,7 +11,7 @@ import tenants.row_security
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0007_price_books"),
+        ("billing", "0008_reports"),
         ("tenants", "0006_feedback_retention"),
     ]
 
