@@ -23,6 +23,8 @@ app.conf.task_queues = (
     Queue("ingestion"),
     Queue("sources"),
     Queue("maintenance"),
+    # Waits on tenants' servers.
+    Queue("webhooks"),
     # Needs the owner's credentials, which no web process and no other worker has to be given.
     Queue("partitions"),
 )
@@ -33,6 +35,7 @@ app.conf.task_routes = {
     "knowledge.tasks.sync": {"queue": "sources"},
     "inference.batches.tasks.drive": {"queue": "sources"},
     "knowledge.tasks.tend_partitions": {"queue": "partitions"},
+    "tenants.webhooks.tasks.deliver": {"queue": "webhooks"},
 }
 app.conf.beat_schedule = {
     "sweep generations": {"task": "inference.tasks.sweep_generations", "schedule": 2.0},
@@ -44,6 +47,7 @@ app.conf.beat_schedule = {
     "sweep purging": {"task": "knowledge.tasks.sweep_purging", "schedule": 5.0},
     "sweep syncing": {"task": "knowledge.tasks.sweep_syncing", "schedule": 5.0},
     "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},
+    "sweep webhooks": {"task": "tenants.webhooks.tasks.sweep_webhooks", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
     "sweep mail": {"task": "tenants.tasks.sweep_mail", "schedule": 10.0},
@@ -58,7 +62,7 @@ app.conf.beat_schedule = {
 }
 # By name: it is imported when the worker starts, with the models.
 app.steps["worker"].add("inference.engine.celery_step:GenerationEngine")
-app.autodiscover_tasks(["tenants", "billing", "knowledge", "inference", "inference.batches"])
+app.autodiscover_tasks(["tenants", "tenants.webhooks", "billing", "knowledge", "inference", "inference.batches"])
 
 
 @signals.worker_ready.connect

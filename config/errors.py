@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 #: The first part of the paths that OpenAI's clients know; what is not listed is our own.
 _OPENAI = frozenset(
     {"models", "chat", "completions", "responses", "conversations", "embeddings", "moderations", "files", "uploads"}
-    | {"vector_stores", "fine_tuning", "batches", "evals", "organization"}
+    | {"vector_stores", "fine_tuning", "batches", "evals", "organization", "webhook_endpoints", "webhook_event_types"}
 )
 
 

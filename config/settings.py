@@ -186,6 +186,9 @@ MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", 100 * 1024 * 1024)
 #: Networks (10.1.0.0/16, fd00::/8) from which documents may be fetched though they are not public, on any port.
 FETCH_ALLOWED_NETWORKS: list[str] = env.list("FETCH_ALLOWED_NETWORKS", default=[])
 
+#: Networks in which webhook endpoints may stand though they are not public, on any port, also without TLS.
+WEBHOOK_ALLOWED_NETWORKS: list[str] = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
+
 # --- work ------------------------------------------------------------------------------------------------------------
 
 CELERY: dict[str, Any] = {

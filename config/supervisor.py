@@ -72,7 +72,7 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
         "generation": [
             *worker,
             "-Q",
-            "generation,sources,maintenance,partitions",
+            "generation,sources,webhooks,maintenance,partitions",
             "-c",
             "64",
             "-n",

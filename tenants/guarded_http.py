@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -55,12 +55,16 @@ class Unreachable(SourceFailed):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may come, in bytes after decoding, and how long it may take. `whole_seconds` is from start to end."""
+    """How much may come, in bytes after decoding, and how long it may take. `whole_seconds` is from start to end.
+
+    `networks` may be connected to though they are not public; None: `FETCH_ALLOWED_NETWORKS`.
+    """
 
     content_bytes: int
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
     whole_seconds: float = 300.0
+    networks: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,11 @@ def _host(text: str) -> str:
     return host
 
 
-def check_target(url: str) -> Target:
+def check_target(url: str, networks: Sequence[str] | None = None) -> Target:
     """`parse_target`, and a look at an address that stands in the URL itself; where names lead is seen by `send`.
+
+    Args:
+        networks: as in `Limits`.
 
     Raises:
         Refused: it cannot work.
@@ -138,7 +145,7 @@ def check_target(url: str) -> Target:
         address = ip_address(target.host)
     except ValueError:
         return target
-    if not public_addresses.is_public(address) and not public_addresses.is_allowed(address):
+    if not public_addresses.is_public(address) and not public_addresses.is_allowed(address, networks):
         raise Refused("Its address is not public.")
     return target
 
@@ -195,7 +202,7 @@ def send(
         Refused: the host is not public, the port not allowed, or its certificate not good for it.
         Unreachable: nobody answered in time.
     """
-    addresses = _addresses(target)
+    addresses = _addresses(target, limits.networks)
     with _told(target):
         connection = _connect(target, addresses, deadline, limits)
     cut = _Cut(connection, deadline)
@@ -211,15 +218,16 @@ def send(
         raise
 
 
-def _addresses(target: Target) -> list[Address]:
+def _addresses(target: Target, networks: Sequence[str] | None) -> list[Address]:
     try:
-        found = public_addresses.resolve(target.host, target.port)
+        found = public_addresses.resolve(target.host, target.port, networks)
     except public_addresses.NotPublic as error:
         raise Refused(f"{target.host} does not lead to a public address.") from error
     except public_addresses.Unresolvable as error:
         failure = Refused if error.permanent else Unreachable
         raise failure(f"No address was found for {target.host}.") from error
-    if target.port not in _PORTS.values() and not all(map(public_addresses.is_allowed, found)):
+    allowed = all(public_addresses.is_allowed(address, networks) for address in found)
+    if target.port not in _PORTS.values() and not allowed:
         raise Refused("The URL's port must be 80 or 443.")
     return found
 

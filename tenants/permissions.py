@@ -22,6 +22,8 @@ KEY_SCOPES = frozenset(
         SPEAKS_FOR_ALL,
         "budgets.read",
         "budgets.write",
+        "webhooks.read",  # endpoints and deliveries
+        "webhooks.write",
         "safety.read",  # policies, and what the screens found
         "safety.write",
     }
@@ -33,17 +35,18 @@ ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
     "finance": frozenset({"usage.view", "budgets.view", "audit.view"}),
     "developer": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "usage.view", "budgets.view", "models.view"}
-        | {"prompts.view", "feedback.view"}
+        | {"prompts.view", "feedback.view", "webhooks.view", "webhooks.change"}
     ),
     "admin": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view", "settings.view"}
-        | {"prompts.view", "feedback.view", "safety.view", "safety.change"}
+        | {"prompts.view", "feedback.view", "safety.view", "safety.change", "webhooks.view", "webhooks.change"}
     ),
     "owner": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view"}
         | {"settings.view", "settings.change", "prompts.view", "feedback.view", "safety.view", "safety.change"}
+        | {"webhooks.view", "webhooks.change"}
     ),
 }
 

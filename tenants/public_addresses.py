@@ -5,6 +5,7 @@ all lead to an IPv4 address that is not public. So addresses that carry another 
 """
 
 import socket
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -59,9 +60,14 @@ def is_public(address: Address) -> bool:
     return not zoned and inner in _PUBLIC_6 and not any(inner in network for network in _NOT_PUBLIC_6)
 
 
-def is_allowed(address: Address) -> bool:
-    """Whether the operator allows it by `FETCH_ALLOWED_NETWORKS`, public or not. What it carries does not count."""
-    return any(address in network for network in _networks(tuple(settings.FETCH_ALLOWED_NETWORKS)))
+def is_allowed(address: Address, networks: Sequence[str] | None = None) -> bool:
+    """Whether the operator allows it, public or not. What it carries does not count.
+
+    Args:
+        networks: the setting that says so; `FETCH_ALLOWED_NETWORKS` by default.
+    """
+    allowed = settings.FETCH_ALLOWED_NETWORKS if networks is None else networks
+    return any(address in network for network in _networks(tuple(allowed)))
 
 
 @lru_cache(maxsize=8)
@@ -69,15 +75,18 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-def resolve(host: str, port: int) -> list[Address]:
+def resolve(host: str, port: int, networks: Sequence[str] | None = None) -> list[Address]:
     """Every address of `host`, all of them checked; connect to these and never to the name.
+
+    Args:
+        networks: as for `is_allowed`.
 
     Raises:
         NotPublic: one of them is neither public nor allowed: a name with two faces is not trusted with either.
         Unresolvable: there is none.
     """
     addresses = resolve_all(host, port)
-    if not all(is_public(address) or is_allowed(address) for address in addresses):
+    if not all(is_public(address) or is_allowed(address, networks) for address in addresses):
         raise NotPublic(host)
     return addresses
 

@@ -18,6 +18,8 @@ from .errors import AtriumError
 GUESSES = "20/m"
 #: Keys made by one tenant.
 KEYS = "30/m"
+#: Webhook endpoints tried out by one tenant: each test waits for a server of its own.
+WEBHOOK_TESTS = "10/m"
 
 
 class TooManyAttempts(AtriumError):
@@ -70,4 +72,17 @@ class KeyIssueThrottle(BaseThrottle):
             usage = _usage(request, group="key-issue", key=lambda group, request: tenant, rate=KEYS, increment=True)
             if usage["should_limit"]:
                 raise TooManyAttempts(usage, "new keys")
+        return True
+
+
+class WebhookTestThrottle(BaseThrottle):
+    """Limits how often a tenant tries its webhook endpoints out."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """True, or TooManyAttempts."""
+        tenant = str(request.user.tenant_id)  # type: ignore[union-attr]
+        key = lambda group, request: tenant  # noqa: E731
+        usage = _usage(request, group="webhook-test", key=key, rate=WEBHOOK_TESTS, increment=True)
+        if usage["should_limit"]:
+            raise TooManyAttempts(usage, "tests of webhook endpoints")
         return True

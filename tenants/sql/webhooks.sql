@@ -2,6 +2,8 @@
 -- caller, inside its scope. Returns how many they are; where there are none, nothing is written. With p_endpoint it is
 -- for that one alone, whatever it wants. A p_event that is there already is not written again.
 --
+-- What goes to endpoints that take nothing at present waits behind the rest.
+--
 -- The endpoints are locked against deletion until the commit: a delivery without its endpoint would be refused there,
 -- and with it what happened.
 CREATE OR REPLACE FUNCTION emit_webhook(
@@ -11,7 +13,8 @@ DECLARE
     v_tenant uuid := current_setting('app.tenant_id')::uuid;
     v_now timestamptz := clock_timestamp();
     v_endpoints uuid[];
-    v_deliveries uuid[];
+    v_sound uuid[];
+    v_failing uuid[];
 BEGIN
     SELECT array_agg(wanting.id) INTO v_endpoints FROM (
         SELECT e.id FROM tenants_webhookendpoint e
@@ -35,8 +38,11 @@ BEGIN
     END IF;
     WITH written AS (
         INSERT INTO tenants_webhookdelivery (tenant_id, id, endpoint_id, event_id)
-        SELECT v_tenant, uuidv7(), unnest(v_endpoints), p_event RETURNING id)
-    SELECT array_agg(written.id) INTO v_deliveries FROM written;
-    PERFORM enqueue_all_work(v_tenant, v_deliveries, 'webhooks', 1);
-    RETURN cardinality(v_deliveries);
+        SELECT v_tenant, uuidv7(), unnest(v_endpoints), p_event RETURNING id, endpoint_id)
+    SELECT array_agg(w.id) FILTER (WHERE e.failing_since IS NULL), array_agg(w.id) FILTER (WHERE e.failing_since IS NOT NULL)
+      INTO v_sound, v_failing
+      FROM written w JOIN tenants_webhookendpoint e ON e.tenant_id = v_tenant AND e.id = w.endpoint_id;
+    PERFORM enqueue_all_work(v_tenant, v_sound, 'webhooks', 1);
+    PERFORM enqueue_all_work(v_tenant, v_failing, 'webhooks', 1, 1);
+    RETURN cardinality(v_endpoints);
 END $$;

@@ -16,7 +16,7 @@ class WebhookEndpoint(TenantModel):
     """
 
     url = models.CharField(max_length=2048, verbose_name="URL")
-    description = models.CharField(max_length=200, blank=True, default="")
+    name = models.CharField(max_length=200)
     event_types = ArrayField(models.CharField(max_length=64))
     secret = EncryptedTextField(editable=False)
     previous_secret = EncryptedTextField(editable=False, default="")
@@ -25,6 +25,7 @@ class WebhookEndpoint(TenantModel):
     disabled_reason = models.CharField(max_length=300, default="", editable=False)
     failing_since = models.DateTimeField(null=True, editable=False, help_text="Every attempt since then failed.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False, help_text="Of what a person sets.")
 
     class Meta:
         constraints = [
@@ -63,10 +64,10 @@ class WebhookDelivery(TenantModel):
         FAILED = "failed"
 
     endpoint = models.ForeignKey(
-        WebhookEndpoint, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="deliveries"
+        WebhookEndpoint, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="deliveries"
     )
     event = models.ForeignKey(
-        WebhookEvent, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="deliveries"
+        WebhookEvent, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="deliveries"
     )
     state = models.CharField(max_length=9, choices=State, default=State.PENDING, db_default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Since it was last sent anew.")

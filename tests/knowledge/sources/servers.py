@@ -25,6 +25,7 @@ class Seen:
 
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class Site(ThreadingHTTPServer):
@@ -64,7 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.server.seen.append(Seen(self.path, {name.lower(): value for name, value in self.headers.items()}))
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.server.seen.append(Seen(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         answer = self.server.pages.get(self.path, (404, {}, b"nothing here"))
         if callable(answer):
             answer(self)
@@ -79,6 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 304:
             self.wfile.write(body)
         self.close_connection = True
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *arguments: Any) -> None:
         """Quiet."""
