@@ -7,12 +7,10 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django_ratelimit.core import is_ratelimited
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -26,6 +24,7 @@ from unfold.widgets import (
 from . import api_keys, members, registry, signing_secrets
 from .admin_base import ACCESS, PLATFORM, AtriumAdmin, TenantAdmin, TenantForm
 from .admin_scope import Visitor
+from .admin_secrets import shown_once
 from .audit_trail import describe, name_actors
 from .errors import AtriumError, InvalidRequest
 from .ids import public_id
@@ -33,6 +32,7 @@ from .models import ApiKey, AuditEvent, Membership, Role, SigningSecret, Tenant,
 from .permissions import KEY_SCOPES
 from .scope import acting_for
 from .tags import check_tags, set_allocation_tags, set_key_tags
+from .webhooks import admin as webhooks_admin  # noqa: F401  for effect: its pages register themselves
 
 # Roles are of memberships; Django's groups would be a second truth.
 admin.site.unregister(Group)
@@ -225,7 +225,7 @@ class ApiKeyAdmin(TenantAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """The one page that shows the key."""
-        return _shown_once(self, request, obj, "Your new API key")
+        return shown_once(self, request, obj, "Your new API key")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """For the action."""
@@ -274,7 +274,7 @@ class SigningSecretAdmin(TenantAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """The one page that shows the secret, as for a key."""
-        return _shown_once(self, request, obj, "Your new signing secret")
+        return shown_once(self, request, obj, "Your new signing secret")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """For the action."""
@@ -288,19 +288,6 @@ class SigningSecretAdmin(TenantAdmin):
             with acting_for(row.tenant_id):
                 signing_secrets.revoke_secret(secret_id=row.id, by=self._visitor(request).actor, now=now)
         self.message_user(request, f"Revoked: {', '.join(str(row) for row in rows)}. Tokens signed with them now fail.")
-
-
-def _shown_once(page: TenantAdmin, request: HttpRequest, row: Any, title: str) -> HttpResponse:
-    """A page with what was issued. No redirect: a message would keep it in a cookie or the session."""
-    context = {
-        **page.admin_site.each_context(request),
-        "title": title,
-        "opts": page.opts,
-        "row": row,
-        "issued_key": request.issued_key,  # type: ignore[attr-defined]
-        "is_popup": IS_POPUP_VAR in request.POST,
-    }
-    return TemplateResponse(request, "admin/api_key_issued.html", context, headers={"Cache-Control": "no-store"})
 
 
 class AuditChangeList(ChangeList):

@@ -11,7 +11,7 @@ from ..models import Work
 from ..scope import tenant_scope
 from .delivering import State
 from .endpoints import get_endpoint
-from .event_types import EVENT_TYPES
+from .event_types import EVENT_TYPES, TEST
 from .models import WebhookDelivery, WebhookEndpoint, WebhookEvent
 from .outbox import send_event
 from .sending import Answer, post
@@ -61,7 +61,7 @@ def resend(*, delivery_id: UUID | None, by: Actor, now: datetime) -> WebhookDeli
 
 
 def test_endpoint(
-    *, endpoint_id: UUID | None, event_type: str, by: Actor, now: datetime
+    *, endpoint_id: UUID | None, event_type: str = TEST, by: Actor, now: datetime
 ) -> tuple[WebhookDelivery, Answer]:
     """Send a sample of `event_type` now, once, whatever the endpoint wants; it stands among the deliveries too.
 

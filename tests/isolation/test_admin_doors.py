@@ -29,8 +29,18 @@ from knowledge.models import File, Space, VectorStore, VectorStoreFile
 from tenants.audit import COMMAND_LINE, record
 from tenants.ids import uuid7
 from tenants.managers import TenantModel
-from tenants.models import ApiKey, AuditEvent, Membership, SigningSecret, Tenant, User
+from tenants.models import (
+    ApiKey,
+    AuditEvent,
+    Membership,
+    SigningSecret,
+    Tenant,
+    User,
+    WebhookDelivery,
+    WebhookEndpoint,
+)  # fmt: skip
 from tenants.scope import acting_for, tenant_scope
+from tenants.webhooks import emit
 from tests.conftest import Member
 from tests.tenants.admin_desk import desk, plain_static_files, seat
 
@@ -39,10 +49,13 @@ __all__ = ["plain_static_files"]
 #: Stands in every name that acme's objects have: no answer to globex may hold it.
 MARK = "acmemark"
 PAGES = [
-    VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, Membership, AuditEvent, Tenant, Budget, UsageRecord,
+    VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership,
+    AuditEvent, Tenant, Budget, UsageRecord,
     Generation, Grant, InferenceAttempt, Prompt, PromptVersion, Feedback, SafetyPolicy, Screening, Variant,
 ]  # fmt: skip
-ACTIONS = {ApiKey: "revoke", SigningSecret: "revoke", Tenant: "suspend"}
+ACTIONS = {
+    ApiKey: "revoke", SigningSecret: "revoke", Tenant: "suspend", WebhookEndpoint: "disable", WebhookDelivery: "resend",
+}  # fmt: skip
 
 
 def test_every_tenant_page_is_walked():
@@ -82,6 +95,10 @@ def theirs(acme: Member) -> dict[type, Any]:
             **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
         )
         secret = SigningSecret.objects.create(**own, name=MARK, secret="not a secret")
+        hook = WebhookEndpoint.objects.create(
+            **own, name=MARK, url=f"https://{MARK}.example", event_types=["*"], secret="not a secret"
+        )
+        emit(type="report.ready", data={}, object_id=MARK)
         prompt = Prompt.objects.create(**own, name=MARK, description=MARK)
         version = PromptVersion.objects.create(
             **own,
@@ -116,6 +133,8 @@ def theirs(acme: Member) -> dict[type, Any]:
             file,
             document,
             secret,
+            hook,
+            WebhookDelivery.objects.get(),
             budget,
             usage,
             call,
@@ -191,7 +210,8 @@ def test_bulk_actions_pass_them_by(theirs, stranger, model):
     with acting_for(row.pk if model is Tenant else row.tenant_id), tenant_scope():
         kept = model.objects.get(pk=row.pk)
     assert getattr(kept, "revoked_at", None) is None
-    assert getattr(kept, "status", None) == getattr(row, "status", None)
+    for name in ("status", "disabled_at", "state"):
+        assert getattr(kept, name, None) == getattr(row, name, None)
 
 
 def test_autocomplete_gives_nothing_away(theirs, stranger):

@@ -30,6 +30,7 @@ from tenants.ids import public_id, uuid7
 from tenants.permissions import KEY_SCOPES
 from tenants.scope import acting_for, tenant_scope
 from tenants.signing_secrets import create_secret
+from tenants.webhooks import emit
 from tests.conftest import Member
 from tests.tenants.admin_desk import plain_static_files
 from tests.tenants.committed import _django_db_helper, committed
@@ -63,6 +64,7 @@ STORE, STORES = "v1/vector_stores/<str:store_id>", "v1/vector_stores"
 BATCHES = f"{STORE}/file_batches"
 READ, WRITE = "vector_stores.read", "vector_stores.write"
 SECRET, SECRETS = "v1/signing_secrets/<str:secret_id>", "v1/signing_secrets"
+HOOK, HOOKS = "v1/webhook_endpoints/<str:endpoint_id>", "v1/webhook_endpoints"
 USAGE = "v1/organization/usage"
 CHAT = "v1/chat/completions"
 PROMPT, PROMPTS = "v1/prompts/<str:prompt_id>", "v1/prompts"
@@ -89,6 +91,17 @@ DOORS = [
     Door("GET", SECRET, "end_users.write"),
     Door("DELETE", SECRET, "end_users.write"),
     Door("POST", f"{SECRET}/rotate", "end_users.write"),
+    Door("GET", HOOKS, "webhooks.read"),
+    Door("POST", HOOKS, "webhooks.write", {"name": "n", "url": "https://example.org/", "event_types": ["*"]}),
+    Door("GET", HOOK, "webhooks.read"),
+    Door("POST", HOOK, "webhooks.write", {"name": "taken"}),
+    Door("DELETE", HOOK, "webhooks.write"),
+    Door("POST", f"{HOOK}/rotate_secret", "webhooks.write"),
+    Door("POST", f"{HOOK}/test", "webhooks.write"),
+    Door("GET", "v1/webhook_event_types", "webhooks.read"),
+    Door("GET", "v1/webhook_deliveries", "webhooks.read"),
+    Door("GET", "v1/webhook_deliveries/<str:delivery_id>", "webhooks.read"),
+    Door("POST", "v1/webhook_deliveries/<str:delivery_id>/resend", "webhooks.write"),
     Door("GET", "v1/budgets", "budgets.read"),
     Door("POST", "v1/budgets", "budgets.write", {"name": "b", "limit": "5", "api_key_id": "{key}"}),
     Door("GET", f"{USAGE}/completions", "usage.read"),
@@ -316,6 +329,16 @@ def a_batch(member: Member) -> tuple[str, str]:
     return file, member.client.post("/v1/batches", {**CALLS, "input_file_id": file}, format="json").json()["id"]
 
 
+def a_webhook(member: Member) -> dict[str, str]:
+    """An endpoint, and a delivery that is on its way to it."""
+    hook = {"name": "acmemark", "url": "https://acmemark.example/", "event_types": ["report.ready"]}
+    endpoint = member.client.post("/v1/webhook_endpoints", hook, format="json").json()["id"]
+    with acting_for(member.tenant.id), tenant_scope():
+        emit(type="report.ready", data={}, object_id="acmemark")
+    [delivery] = member.client.get("/v1/webhook_deliveries").json()["data"]
+    return {"endpoint": endpoint, "delivery": delivery["id"]}
+
+
 @pytest.fixture
 def theirs(acme: Member) -> dict[str, str]:
     """The ids of one of each of acme's objects, as acme's own client sees them."""
@@ -349,7 +372,7 @@ def theirs(acme: Member) -> dict[str, str]:
         "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
         "completion": completion, "feedback": feedback, "calls": calls, "job": job,
         "prompt": prompt, "version": "acmemark", "label": "acmemark",
-        "deployment": deployment, "variant": variant, "grant": grant_id,
+        "deployment": deployment, "variant": variant, "grant": grant_id, **a_webhook(acme),
     }  # fmt: skip
 
 
@@ -360,6 +383,7 @@ NOBODYS = {
     "item": f"msg_{MISSING}", "completion": f"chatcmpl-{MISSING}", "feedback": f"fb_{MISSING}",
     "prompt": f"pmpt_{MISSING}", "version": "nobodys", "label": "nobodys", "calls": f"file-{MISSING}",
     "job": f"batch_{MISSING}",
+    "endpoint": f"we_{MISSING}", "delivery": f"wd_{MISSING}",
     "deployment": f"deployment_{MISSING}", "variant": f"variant_{MISSING}",
     "grant": f"grant_{MISSING}",
 }  # fmt: skip
@@ -463,6 +487,8 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
         f"/v1/chat/completions/{theirs['completion']}",
         f"/v1/prompts/{theirs['prompt']}",
         f"/v1/feedback/{theirs['feedback']}",
+        f"/v1/webhook_endpoints/{theirs['endpoint']}",
+        f"/v1/webhook_deliveries/{theirs['delivery']}",
     ]
     before = [acme.client.get(url).json() for url in urls]
     for door in DOORS:

@@ -41,8 +41,8 @@ class Furnished:
 
 
 def furnish(ground: Ground, mark: str) -> Furnished:
-    """A new tenant with a document in a store and a batch, a bucket that the store follows, a budget, a second key, an
-    owner, a model, a price and a deployment of its own, a stored call with feedback, a response, a conversation, a
+    """A new tenant with a document in a store and a batch, a bucket that the store follows, a webhook, a budget, a second
+    key, an owner, a model, a price and a deployment of its own, a stored call with feedback, a response, a conversation, a
     prompt, a safety policy and what it found, and a dead letter."""
     tenant = ground.new_tenant(budget="1000")
     with httpx2.Client(
@@ -65,6 +65,10 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         source = post(f"vector_stores/{store['id']}/sources", json=bucket)
         key = post("api_keys", json={"name": mark, "scopes": ["inference"]})
         secret = post("signing_secrets", json={"name": mark})
+        hook = {"name": mark, "url": f"https://{mark}.invalid", "event_types": ["statement.closed"]}
+        endpoint = post("webhook_endpoints", json=hook)
+        client.post(f"/v1/webhook_endpoints/{endpoint['id']}/test", json={})  # reaches nobody, and that is kept
+        [delivery] = client.get("/v1/webhook_deliveries").json()["data"]
         post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
         model = f"{mark}-model"
         upstream = ground.upstream.url
@@ -138,6 +142,8 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "source_id": source["id"],
         "key_id": key["id"],
         "secret_id": secret["id"],
+        "endpoint_id": endpoint["id"],
+        "delivery_id": delivery["id"],
         "model_id": model,
         "completion_id": completion["id"],
         "feedback_id": feedback["id"],

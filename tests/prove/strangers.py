@@ -31,6 +31,9 @@ _POST_ONLY = (
     "replace",
     "refresh",
     "rotate",
+    "rotate_secret",
+    "/test",
+    "/resend",
     "/sync",
     "/render",
     "policies/<path:model_id>",
@@ -38,7 +41,7 @@ _POST_ONLY = (
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _LISTS = (
     "files", "vector_stores", "api_keys", "signing_secrets", "vector_stores/{own_store_id}/files", "chat/completions",
-    "prompts", "feedback", "batches", "safety_policy/versions", "safety_screenings",
+    "prompts", "feedback", "batches", "safety_policy/versions", "safety_screenings", "webhook_endpoints", "webhook_deliveries",
 )  # fmt: skip
 _VARIES = re.compile(
     r'csrfmiddlewaretoken" value="\w+"|nonce="[^"]+"|nonce-[\w+/=-]+|"created(_at)?":\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}'

@@ -34,6 +34,8 @@ PAGES = {
     "knowledge/vectorstorefile": ("documents", False),
     "tenants/apikey": ("keys", True),
     "tenants/membership": ("members", True),
+    "tenants/webhookendpoint": ("webhooks", True),
+    "tenants/webhookdelivery": ("webhooks", False),
     "tenants/auditevent": ("audit", False),
     "tenants/tenant": ("settings", False),
     "billing/budget": ("budgets", True),

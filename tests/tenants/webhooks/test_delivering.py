@@ -10,8 +10,8 @@ from tenants import work
 from tenants.ids import parse_public_id
 from tenants.models import AuditEvent, WebhookDelivery, WebhookEndpoint, WebhookEvent, Work
 from tenants.scope import acting_for, tenant_scope
-from tenants.webhooks.tasks import sweep_webhooks
 from tenants.webhooks import delivering, emit
+from tenants.webhooks.tasks import sweep_webhooks
 from tenants.work import Claim
 from tests.conftest import Member
 from tests.knowledge.sources.servers import Site
