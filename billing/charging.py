@@ -39,7 +39,7 @@ def charge_spend(
     all of them do. Empty lines are left out too.
 
     Args:
-        at: when it was used, with a time zone; it stands in that month (UTC).
+        at: when it was used, with a time zone; it stands in that month (UTC), or the next that is open.
 
     Raises:
         InvalidRequest: a meter that is unknown, or has no price in `quote`; a negative quantity; another currency than

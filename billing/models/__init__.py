@@ -15,6 +15,7 @@ from .plans import Plan, Subscription
 from .prices import BookPrice, Entry, Price, PriceBase, ProviderPrice, TenantPrice
 from .reports import Report, ReportSchedule
 from .reservations import Reservation
+from .statements import CreditNote, Statement, StatementLine
 from .variance import Variance, VarianceAccount, VarianceAlert
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "BookPrice",
     "Budget",
     "BudgetAccount",
+    "CreditNote",
     "Entry",
     "Limit",
     "LimitOverride",
@@ -35,6 +37,8 @@ __all__ = [
     "Report",
     "ReportSchedule",
     "Reservation",
+    "Statement",
+    "StatementLine",
     "Subscription",
     "TenantAllowance",
     "TenantPrice",

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F
 from django.db.models.functions import Now
@@ -11,8 +12,16 @@ from tenants.managers import TenantModel
 from tenants.models import Tenant
 from tenants.row_security import TenantOwned
 
+from ..closed_months import OpenMonth
 from .columns import money
 from .meters import Meter
+
+#: Rows of a hold need no look: months with open holds are not closed, and the hold itself was looked at. What has none
+#: is a correction, a charge (whose request stands for the hold), or of another month than the current one.
+_WITHOUT_HOLD = (
+    "NEW.corrects IS NOT NULL OR NEW.reservation_id = NEW.request_id "
+    "OR NEW.period_start <> date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date"
+)
 
 
 class UsageRecord(TenantModel):
@@ -61,6 +70,7 @@ class UsageRecord(TenantModel):
         constraints = [
             TenantOwned(name="billing_usagerecord_owned"),
             AppendOnly(name="billing_usagerecord_append_only"),
+            OpenMonth(name="billing_usagerecord_open_month", of=_WITHOUT_HOLD),
             models.UniqueConstraint(
                 fields=["tenant", "request_id", "attempt", "meter"],
                 condition=models.Q(corrects=None),
@@ -79,6 +89,8 @@ class UsageRecord(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant", "occurred_at"], name="billing_usage_by_time"),
+            # Rows come in the order of their months, so this one is tiny and costs an insert next to nothing.
+            BrinIndex(fields=["period_start"], name="billing_usage_by_month"),
             models.Index(
                 fields=["tenant", "corrects"],
                 name="billing_usage_corrections",

@@ -8,7 +8,7 @@ from tenants.ids import uuid7
 from tenants.managers import TenantModel
 from tenants.row_security import TenantOwned
 
-from .columns import money
+from .columns import day_of_month, money
 
 
 class Plan(models.Model):
@@ -59,8 +59,10 @@ class Plan(models.Model):
     monthly_budget = money(
         null=True, blank=True, help_text="A hard tenant budget a new tenant of this plan starts with."
     )
+    closing_day = day_of_month("Day (UTC) on which the month before is closed. Empty: a person closes it.")
 
     app_may = ("SELECT",)
+    definer_may = ("SELECT",)
 
     def __str__(self) -> str:
         return self.name
@@ -70,6 +72,9 @@ class Subscription(TenantModel):
     """The plan a tenant is on."""
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT)
+    closing_day = day_of_month("Day (UTC) on which the month before is closed. Empty: the plan's.")
+
+    definer_may = ("SELECT",)
 
     class Meta:
         constraints = [

@@ -7,6 +7,7 @@ from tenants.managers import TenantModel
 from tenants.models import Tenant
 from tenants.row_security import TenantOwned
 
+from ..closed_months import OpenMonth
 from .columns import money
 
 
@@ -44,7 +45,10 @@ class Reservation(TenantModel):
     definer_may = ("SELECT",)
 
     class Meta:
-        constraints = [TenantOwned(name="billing_reservation_owned")]
+        constraints = [
+            TenantOwned(name="billing_reservation_owned"),
+            OpenMonth(name="billing_reservation_open_month"),
+        ]
         indexes = [
             models.Index(fields=["expires_at"], name="billing_reservation_open", condition=models.Q(state="open")),
             models.Index(

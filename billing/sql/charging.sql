@@ -37,6 +37,8 @@ DECLARE
     r billing_reservation;
     v_lines jsonb;
     v_charged numeric;
+    -- What comes after its month was closed belongs to the next.
+    v_at timestamptz := greatest(p_at, open_month(p_tenant, p_at)::timestamp AT TIME ZONE 'utc');
 BEGIN
     -- Who charges the same request at this moment is waited for.
     PERFORM pg_advisory_xact_lock(hashtextextended('charge ' || p_request, 0));
@@ -57,9 +59,9 @@ BEGIN
     r.batch := false;
     r.currency := p_currency;
     r.prices := p_prices;
-    r.accounts := coalesce((SELECT jsonb_agg(a) FROM accounts_above(p_tenant, p_key, p_tags, p_at) a), '[]');
-    r.period_start := date_trunc('month', p_at AT TIME ZONE 'utc')::date;
-    SELECT w.charged INTO v_charged FROM write_lines(r, v_lines, p_at) w;
+    r.accounts := coalesce((SELECT jsonb_agg(a) FROM accounts_above(p_tenant, p_key, p_tags, v_at) a), '[]');
+    r.period_start := date_trunc('month', v_at AT TIME ZONE 'utc')::date;
+    SELECT w.charged INTO v_charged FROM write_lines(r, v_lines, v_at) w;
     UPDATE billing_budgetaccount a SET spent = a.spent + v_charged
      WHERE a.tenant_id = p_tenant AND a.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) e);
     RETURN v_charged;

@@ -1,7 +1,7 @@
 """A tenant with one of everything, every name and text of it marked, so that a trace of it is recognised anywhere."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,17 @@ import httpx2
 import orjson
 from django.apps import apps
 
-from billing.models import Limit, LimitOverride, QuotaUse, TenantAllowance, TenantPrice, UnitCounts
+from billing.models import (
+    CreditNote,
+    Limit,
+    LimitOverride,
+    QuotaUse,
+    Statement,
+    StatementLine,
+    TenantAllowance,
+    TenantPrice,
+    UnitCounts,
+)
 from inference.models import CachedResponse, CachePolicy, Grant, Model, TenantDeployment
 from knowledge.models import BucketObject, BucketSource
 from tenants.audit import COMMAND_LINE
@@ -135,6 +145,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )
         Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
+        _close_a_month(tenant_id, mark)
     ids = {
         "file_id": file["id"],
         "store_id": store["id"],
@@ -160,6 +171,24 @@ def furnish(ground: Ground, mark: str) -> Furnished:
     }
     ids["tenant_id"] = public_id("tenant_", UUID(tenant.id))
     return Furnished(tenant, mark, User.objects.get(email=email), ids)
+
+
+def _close_a_month(tenant_id: UUID, mark: str) -> None:
+    """A month of long ago, in which one thing was used and credited."""
+    month, now = date(2020, 1, 1), datetime.now(UTC)
+    own = {"tenant_id": tenant_id, "currency": "USD", "period_start": month}
+    statement = Statement.objects.create(
+        **own, usage=1, corrections=0, credits=0, total=1, records=1, closed_at=now,
+        closed_by_type="user", closed_by_id=mark,
+    )  # fmt: skip
+    StatementLine.objects.create(
+        tenant_id=tenant_id, statement=statement, position=1, kind="usage", model=mark, meter="input_tokens",
+        quantity=1, included=0, cost=1, records=1,
+    )  # fmt: skip
+    CreditNote.objects.create(
+        **own, statement_id=statement.id, records=[], amount=1, reason=mark,
+        created_by_type="user", created_by_id=mark,
+    )  # fmt: skip
 
 
 def row_of(ground: Ground, model: Any, owner: Furnished) -> Any:
