@@ -218,6 +218,14 @@ PLATFORM_DOORS = [
     Door("GET", "v1/platform/tenants/<str:tenant_id>", "platform"),
     Door("POST", "v1/platform/tenants/<str:tenant_id>/suspend", "platform"),
     Door("POST", "v1/platform/tenants/<str:tenant_id>/resume", "platform"),
+    Door("GET", "v1/platform/prices", "platform"),
+    Door(
+        "POST", "v1/platform/prices", "platform", {"model": "m", "meter": "ocr_pages", "amount": "1", "currency": "USD"}
+    ),
+    Door("GET", "v1/platform/provider_prices", "platform"),
+    Door("POST", "v1/platform/provider_prices", "platform", {"model": "m", "meter": "ocr_pages", "amount": "1"}),
+    Door("GET", "v1/platform/allowances", "platform"),
+    Door("POST", "v1/platform/allowances", "platform", {"meter": "ocr_pages", "quantity": 1, "plan": "standard"}),
 ]
 HOT_DOORS = [
     Door("POST", "v1/chat/completions", "inference", {"model": "local-extractive", "messages": MESSAGES}),
@@ -497,8 +505,11 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
 
 
 def test_a_tenants_key_opens_no_door_of_the_operator(acme: Member, theirs: dict[str, str], globex: Member) -> None:
-    for member in (acme, globex):
-        assert failures(PLATFORM_DOORS, lambda door, member=member: knock(member, door, theirs)[0] != 401) == {}
+    def opened(door: Door) -> bool:
+        cache.clear()  # of wrong platform keys, as above
+        return any(knock(member, door, theirs)[0] != 401 for member in (acme, globex))
+
+    assert failures(PLATFORM_DOORS, opened) == {}
 
 
 @pytest.mark.usefixtures("plain_static_files")
