@@ -18,8 +18,8 @@ from tenants.scope import tenant_scope
 
 from ..models import Batch
 from . import requests, tasks
+from .driving import PREFIX
 
-PREFIX = "batch_"
 #: In OpenAI's order; each is the time of a change, or null.
 _TIMES = (
     "created_at", "in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at", "expired_at",

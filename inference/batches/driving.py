@@ -14,8 +14,10 @@ from django.db.models import Count, F, Min, Q
 from tenants import work
 from tenants.audit import SYSTEM, record
 from tenants.errors import ServiceUnavailable
+from tenants.ids import public_id
 from tenants.leases import LeaseLost, keeping, lease_time
 from tenants.scope import tenant_scope
+from tenants.webhooks import emit
 from tenants.work import Claim
 
 from .. import generations
@@ -28,6 +30,7 @@ from .validation import validate
 logger = logging.getLogger(__name__)
 State = Batch.State
 
+PREFIX = "batch_"
 #: Lines under way at once: at least so many, and more where they end faster than the driver comes by.
 WINDOW, MOST_WINDOW = 200, 1000
 MAX_FAILURES = 5
@@ -78,7 +81,7 @@ def stumble(claim: Claim, *, now: datetime) -> None:
             error = {"code": "server_error", "line": None, "message": message, "param": None}
             Batch.objects.filter(id=batch.id).update(state=State.FAILED, failed_at=now, errors=[error])
             BatchLine.objects.filter(batch=batch).delete()
-            record(by=SYSTEM, action="batch.failed", target=batch, changes={"code": "server_error"})
+            _tell(batch, "failed", {"code": "server_error"})
 
 
 def _pause(claim: Claim, seconds: float, reason: str) -> None:
@@ -134,7 +137,7 @@ class _Step:
             if work.finish(self._claim):
                 rows = Batch.objects.filter(id=self._batch.id)
                 rows.update(state=State.FAILED, failed_at=self._now, errors=errors)
-                record(by=SYSTEM, action="batch.failed", target=self._batch, changes={"code": errors[0]["code"]})
+                _tell(self._batch, "failed", {"code": errors[0]["code"]})
         return None
 
     def _go_on(self) -> float | None:
@@ -211,8 +214,14 @@ class _Step:
             if self._batch.errors:
                 Batch.objects.filter(id=self._batch.id).update(errors=self._batch.errors)
             counts = {"completed": columns["completed"], "failed": columns["failed"]}
-            record(by=SYSTEM, action=f"batch.{ending}", target=self._batch, changes=counts)
+            _tell(self._batch, ending, counts)
         return None
+
+
+def _tell(batch: Batch, ending: str, changes: dict[str, Any]) -> None:
+    """The audit log and the tenant's webhooks, in the transaction of the end."""
+    record(by=SYSTEM, action=f"batch.{ending}", target=batch, changes=changes)
+    emit(type=f"batch.{ending}", data={}, object_id=public_id(PREFIX, batch.id))
 
 
 def _gone() -> dict[str, Any]:

@@ -25,6 +25,21 @@ CREATE OR REPLACE FUNCTION lock_accounts(p_tenant uuid, p_keys uuid[]) RETURNS v
      ORDER BY b.key_id NULLS LAST, b.id, a.period_start FOR UPDATE OF a
 $$;
 
+-- Whether nobody waits for a call: a response whose inbox is none, or a log of its own. Of others the request is not
+-- looked at.
+CREATE OR REPLACE FUNCTION made_in_background(p_kind text, p_inbox text, p_request jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_kind = 'response' AND (p_inbox = '' OR p_inbox LIKE 'events:%') AND p_request @> '{"background": true}'
+$$;
+
+-- Tell the tenant's webhooks how a response that was made in the background ended.
+CREATE OR REPLACE FUNCTION tell_of_response(p_id uuid, p_ending text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_id text := 'resp_' || replace(p_id::text, '-', '');
+BEGIN
+    PERFORM emit_webhook(uuidv7(), 'response.' || p_ending, v_id, json_build_object('id', v_id));
+END $$;
+
 -- Admit: for each call the row, its place in the queue, and its hold on the budgets; all of one call or nothing of it.
 -- Returns the hold of each, or the SQLSTATE and detail of its refusal: AT429 (billing) where a budget is spent, AT409
 -- where the idempotency key was used before, or the batch's line is a call already.
@@ -125,6 +140,7 @@ DECLARE
     c record;
     v_tenant uuid;
     v_inbox text;
+    v_background boolean;
 BEGIN
     FOR c IN
         SELECT x.*, array_agg(x.key) OVER (PARTITION BY x.tenant) AS keys
@@ -158,7 +174,8 @@ BEGIN
                    answer = CASE WHEN c.retention_days > 0 AND g.kind <> 'embeddings' THEN c.answer END,
                    request = CASE WHEN c.retention_days > 0 THEN g.request END,
                    contents_until = clock_timestamp() + make_interval(days => c.retention_days)
-             WHERE g.tenant_id = c.tenant AND g.id = c.id RETURNING g.inbox INTO v_inbox;
+             WHERE g.tenant_id = c.tenant AND g.id = c.id
+            RETURNING g.inbox, made_in_background(g.kind, g.inbox, g.request) INTO v_inbox, v_background;
             IF v_inbox = '' THEN
                 PERFORM end_batch_line(c.tenant, c.id, c.state, c.answer, c.error, c.reservation_state <> 'released');
             END IF;
@@ -180,6 +197,10 @@ BEGIN
                        number int, deployment_id uuid, deployment text, model text, started_at timestamptz,
                        latency_ms float8, ttft_ms float8, input_tokens bigint, output_tokens bigint, category text,
                        code text, error_class text, retryable boolean);
+            IF v_background THEN
+                PERFORM tell_of_response(c.id, CASE WHEN c.state = 'completed' AND c.answer ->> 'status' = 'incomplete'
+                                                    THEN 'incomplete' ELSE c.state END);
+            END IF;
         END IF;
         RETURN NEXT;
     END LOOP;
@@ -191,6 +212,7 @@ CREATE OR REPLACE FUNCTION withdraw_generation(p_tenant uuid, p_id uuid)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_gone boolean;
+    v_background boolean;
 BEGIN
     PERFORM enter_scope(p_tenant);
     DELETE FROM tenants_work w WHERE w.tenant_id = p_tenant AND w.id = p_id AND w.state = 'queued';
@@ -199,8 +221,12 @@ BEGIN
         UPDATE inference_generation g SET state = 'cancelled', finished_at = clock_timestamp(),
                contents_until = clock_timestamp() + make_interval(days => (g.terms ->> 'retention_days')::int),
                request = CASE WHEN (g.terms ->> 'retention_days')::int > 0 THEN g.request END
-         WHERE g.tenant_id = p_tenant AND g.id = p_id;
+         WHERE g.tenant_id = p_tenant AND g.id = p_id
+        RETURNING made_in_background(g.kind, g.inbox, g.request) INTO v_background;
         DELETE FROM tenants_idempotencyrecord i WHERE i.tenant_id = p_tenant AND i.generation_id = p_id;
+        IF v_background THEN
+            PERFORM tell_of_response(p_id, 'cancelled');
+        END IF;
         PERFORM settle_spend(p_tenant, p_id, 'released', '[]');
     END IF;
     PERFORM leave_scope();

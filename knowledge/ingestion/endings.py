@@ -9,9 +9,11 @@ from django.db import connection
 
 from billing.reservations import release
 from tenants import work
+from tenants.ids import public_id
 from tenants.leases import LeaseLost
 from tenants.models import Work
 from tenants.scope import current_tenant, tenant_scope
+from tenants.webhooks import emit
 from tenants.work import Claim
 
 from ..models import IngestionPart, VectorStoreFile
@@ -38,6 +40,14 @@ def end(job: Job, **values: Any) -> None:
     fenced(job).update(reservation_id=None, parts_left=0, **values)
     if not work.finish(job.claim):
         raise LeaseLost
+    tell(values["state"], file_id=job.file.id, store_id=job.store.id, code=values.get("error_code", ""))
+
+
+def tell(state: State, *, file_id: UUID, store_id: UUID, code: str = "") -> None:
+    """Tell the tenant's webhooks that a file is ready in a store, or will not be; inside the scope of its end."""
+    data = {"vector_store_id": public_id("vs_", store_id), **({"code": code} if code else {})}
+    kind = "file.processed" if state == State.COMPLETED else "file.failed"
+    emit(type=kind, data=data, object_id=public_id("file-", file_id))
 
 
 def remove_parts(attachment_id: UUID) -> None:
@@ -123,3 +133,4 @@ def _write_failure(attachment: VectorStoreFile, code: str, message: str) -> None
     attachment.state, attachment.error_code, attachment.error_message = State.FAILED, code, message
     attachment.reservation_id, attachment.parts_left = None, 0
     attachment.save(update_fields=["state", "error_code", "error_message", "reservation_id", "parts_left"])
+    tell(State.FAILED, file_id=attachment.file_id, store_id=attachment.store_id, code=code)

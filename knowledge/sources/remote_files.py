@@ -26,9 +26,10 @@ from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, ServiceUnavailable
 from tenants.guarded_http import Limits, Refused, SourceFailed, Target, check_target, parse_target
-from tenants.ids import uuid7
+from tenants.ids import public_id, uuid7
 from tenants.leases import Lease, LeaseLost, keeping, lease_time
 from tenants.scope import acting_for, tenant_scope
+from tenants.webhooks import emit
 from tenants.work import Claim
 
 from .. import storage
@@ -329,6 +330,7 @@ def _mark_failed(file: File, message: str) -> None:
     rows.update(fetch_id=None, status=Status.ERROR, status_details=message)
     fail_waiting(file, message=f"The file could not be fetched. {message}")
     record(by=SYSTEM, action="file.fetch_failed", target=file)
+    emit(type="file.failed", data={"code": "fetch_failed"}, object_id=public_id("file-", file.id))
 
 
 def shown_url(url: str) -> str:

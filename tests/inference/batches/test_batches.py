@@ -26,6 +26,7 @@ from tenants.ids import parse_public_id
 from tenants.models import Work
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
+from tests.webhooks import listen, told
 
 CHAT = "/v1/chat/completions"
 USED = [UsageLine("local-extractive", "input_tokens", 100), UsageLine("local-extractive", "output_tokens", 50)]
@@ -127,6 +128,7 @@ def bench(acme: Member) -> Bench:
 
 
 def test_lines_are_answered_and_stand_in_the_output(bench: Bench) -> None:
+    listen(bench.member)
     bench.start([chat("one"), chat("two"), {"model": "local-extractive", "messages": []}], metadata={"job": "7"})
     assert bench.get()["status"] == "validating"
     running = bench.drive()
@@ -156,6 +158,7 @@ def test_lines_are_answered_and_stand_in_the_output(bench: Bench) -> None:
     assert bench.ledger() == 2 * COST
     names = {file["purpose"] for file in bench.member.client.get("/v1/files").json()["data"]}
     assert names == {"batch", "batch_output"}
+    assert told(bench.member) == [("batch.completed", {"id": bench.ident})]
 
 
 def test_a_file_that_is_no_batch_fails_with_the_lines_at_fault(bench: Bench) -> None:

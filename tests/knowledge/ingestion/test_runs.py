@@ -19,9 +19,11 @@ from knowledge.ports import EmbedderUnavailable
 from knowledge.retrieval import search
 from tenants import scope
 from tenants.audit import COMMAND_LINE
+from tenants.ids import public_id
 from tenants.models import Work
 from tenants.scope import acting_for, leave_tenant, tenant_scope
 from tests.knowledge.conftest import attach, expire_leases, ingest, make_store, purge, recover, upload
+from tests.webhooks import listen, told
 
 TEXT = "The lighthouse keeper writes the weather into his book. " * 60
 State = VectorStoreFile.State
@@ -234,6 +236,7 @@ def test_another_chunking_and_another_tenant_do_not_share(acting, globex, words)
 
 
 def test_a_bad_file_fails_with_its_reason_and_the_next_is_done(acting):
+    listen(acting)
     store = make_store()
     bad = {
         "tool.pdf": (b"\x7fELF" + bytes(64), "unsupported_file", "program"),
@@ -253,6 +256,10 @@ def test_a_bad_file_fails_with_its_reason_and_the_next_is_done(acting):
         assert good.state == State.COMPLETED
         counts = vector_stores.file_counts([store.id])[store.id]
         assert (counts.completed, counts.failed, counts.in_progress, counts.total) == (1, 4, 0, 5)
+    ready = {"id": public_id("file-", good.file_id), "vector_store_id": public_id("vs_", store.id)}
+    events = told(acting)
+    assert len(events) == 5 and ("file.processed", ready) in events
+    assert {data["code"] for kind, data in events if kind == "file.failed"} == {"unsupported_file", "invalid_file"}
     assert open_holds() == 0
 
 
