@@ -1,18 +1,15 @@
-"""Plans: which one a tenant is on, what a new tenant starts with, and the limits a caller meets."""
+"""Plans: which one a tenant is on, and what a new tenant starts with."""
 
 import time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from tenants.api_keys import Caller
 from tenants.audit import Actor, record
 from tenants.errors import AtriumError, InvalidRequest
 from tenants.models import ApiKey, Tenant
 from tenants.scope import current_tenant, tenant_scope
-from tenants.work import Share
 
-from .limits import Level, Rates
 from .models import Budget, Plan, Subscription
 
 DEFAULT_PLAN = "standard"
@@ -47,27 +44,6 @@ def current_plan() -> Plan:
         plan = Subscription.objects.select_related("plan").get().plan
     _remembered[tenant_id] = (plan, time.monotonic() + _REMEMBER_SECONDS)
     return plan
-
-
-def current_share() -> Share:
-    """The current tenant's share of the workers, by its plan."""
-    plan = current_plan()
-    return Share(weight=plan.weight, head_start=plan.priority)
-
-
-def levels_for(caller: Caller, plan: Plan) -> list[Level]:
-    """The levels that a call must pass: the key (its own limits, else the plan's) and the tenant (the plan's)."""
-    of_plan = Rates(plan.requests_per_minute, plan.tokens_per_minute, plan.concurrent_calls)
-    of_key = Rates(
-        _either(caller.requests_per_minute, of_plan.requests_per_minute),
-        _either(caller.tokens_per_minute, of_plan.tokens_per_minute),
-        _either(caller.concurrent_calls, of_plan.concurrent_calls),
-    )
-    return [Level("key", caller.key_id, of_key), Level("tenant", caller.tenant_id, of_plan)]
-
-
-def _either(own: int | None, of_plan: int) -> int:
-    return of_plan if own is None else own
 
 
 class BudgetConflict(AtriumError):

@@ -19,7 +19,6 @@ from typing import Any
 import orjson
 import structlog
 
-from billing.limits import release_arguments
 from billing.reservations import HoldGone
 from knowledge.retrieval import Passage, search
 from knowledge.retrieval.questions import DENSE, HYBRID, LEXICAL
@@ -166,7 +165,7 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     """The last message and the end of the call's place among the limits, in one round trip."""
     admitted = call.admitted
     refund = admitted.estimated_tokens - meter.tokens
-    release = release_arguments(tenant_id=call.tenant_id, call_id=call.id, refund=refund, levels=admitted.levels)
+    release = admitted.release(call.tenant_id, call.id, refund=refund)
     if ending.outcome.error and outbox.streamed and outbox.failing is not None:
         ending = replace(ending, kind="end", data=outbox.failing(ending.outcome.error))
     outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))

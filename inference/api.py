@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api_view import TenantAPIView
+from tenants.authentication import caller_of
 
 from .catalogue import UnknownModel, granted_models
 from .models import Grant
@@ -40,8 +41,10 @@ class ModelListView(TenantAPIView):
 
     @extend_schema(operation_id="list_models", summary="List models", tags=["models"], responses=ModelList)
     def get(self, request: Request) -> Response:
-        """The models that your tenant was granted."""
-        return Response({"object": "list", "data": [_shape(grant) for grant in granted_models()]})
+        """The models that your key may use."""
+        return Response(
+            {"object": "list", "data": [_shape(grant) for grant in granted_models(key_id=caller_of(request).key_id)]}
+        )
 
 
 class ModelView(TenantAPIView):
@@ -51,8 +54,8 @@ class ModelView(TenantAPIView):
 
     @extend_schema(operation_id="get_model", summary="Retrieve a model", tags=["models"], responses=ModelObject)
     def get(self, request: Request, model_id: str) -> Response:
-        """One of the models that your tenant was granted."""
-        grants = granted_models()
+        """One of the models that your key may use."""
+        grants = granted_models(key_id=caller_of(request).key_id)
         found = next((grant for grant in grants if grant.alias == model_id), None)
         if found is None:
             names = ", ".join(grant.alias for grant in grants) or "none"

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 
-from billing.limits import Level, Rates
+from billing.limits import Level, Rates, release_arguments
 from billing.prices import Quote
 from billing.reservations import UsageLine, lines_json, prices_json
 from tenants import work
@@ -30,9 +30,18 @@ class WorkerLost(AtriumError):
 
 
 @dataclass(frozen=True)
+class Taken:
+    """From which levels a call took, and when, in milliseconds by Redis' clock."""
+
+    levels: Sequence[Level]
+    at: int = 0
+
+
+@dataclass(frozen=True)
 class Admitted:
     """What admission fixes and the worker needs again: kept in the row's `terms`.
 
+    `levels` are those whose limits the call took from, at `taken_at` (milliseconds, by Redis' clock).
     `prompt_hold` is the part of the hold that everything but the output may cost, `output_price` what each token of the
     output's limit adds to it (see `admission.Offer`); `cache` is what the call wants of the response cache; `groups` are
     the caller's at that moment, by which `file_search` finds (`knowledge.access`); `chain` are the models that may
@@ -51,6 +60,7 @@ class Admitted:
     prompt_version: UUID | None = None
     chain: Sequence[ChainModel] = ()
     timeout: float | None = None
+    taken_at: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For the row."""
@@ -65,6 +75,7 @@ class Admitted:
                 ]
                 for level in self.levels
             ],
+            "taken_at": self.taken_at,
             "estimated_tokens": self.estimated_tokens,
             "prompt_hold": str(self.prompt_hold),
             "output_price": str(self.output_price),
@@ -76,6 +87,12 @@ class Admitted:
             "chain": [model.as_json() for model in self.chain],
             **({"timeout": self.timeout} if self.timeout is not None else {}),
         }
+
+    def release(self, tenant_id: UUID, call_id: UUID, *, refund: int) -> list[Any]:
+        """What EVAL needs to end the call's place among the limits and give `refund` tokens back."""
+        return release_arguments(
+            tenant_id=tenant_id, call_id=call_id, refund=refund, levels=self.levels, taken_at=self.taken_at
+        )
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Admitted":
@@ -94,6 +111,7 @@ class Admitted:
             prompt_version=UUID(version) if version else None,
             chain=chain,
             timeout=data.get("timeout"),
+            taken_at=data.get("taken_at", 0),
             **numbers,
         )
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from billing.limits import limits_in_force
 from billing.models import Price
 from billing.prices import quote
 from tenants.audit import SYSTEM, Actor, record
@@ -95,17 +96,30 @@ def _terms_now(*, alias: str, kind: str, currency: str) -> Terms:
         return chains.terms_of(granted, grants, currency=currency, now=datetime.now(UTC))
 
 
+def check_key(found: Terms, key_id: UUID) -> None:
+    """Terms are the tenant's; a key may be allowed fewer models.
+
+    Raises:
+        UnknownModel: not this one (404).
+    """
+    if not found.limits.may_call(found.served_by, key_id):
+        raise UnknownModel(
+            f"The model '{found.alias}' does not exist or this API key may not use it. Ask an admin.", param="model"
+        )
+
+
 def forget_terms() -> None:
     """Drop what this process remembers."""
     _remembered.clear()
     _deployments.clear()
 
 
-def granted_models(kind: str | None = None) -> list[Grant]:
-    """What the current tenant may use, of one kind or of all, by alias."""
+def granted_models(kind: str | None = None, *, key_id: UUID | None = None) -> list[Grant]:
+    """What the current tenant may use, or one of its keys, of one kind or of all, by alias."""
     with tenant_scope():
         rows = chains.usable(chains.all_grants())
-    return [row for row in rows if kind is None or row.model.kind == kind]
+        allowed = limits_in_force()
+    return [row for row in rows if kind in (None, row.model.kind) and allowed.may_call(row.model.name, key_id)]
 
 
 _deployments: Memory[tuple[UUID, str], list[DeploymentBase]] = Memory(_REMEMBER_SECONDS)

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from billing.limits import limits_in_force
 from billing.models import Meter
 from billing.plans import current_plan
 from billing.prices import PRICED_AS, UnitPrice, prices_of, require, unit_price
@@ -38,9 +39,11 @@ def all_grants() -> list[Grant]:
 
 
 def usable(grants: Iterable[Grant]) -> list[Grant]:
-    """Those that answer: of models that the operator grants, and of variants only where they are live."""
-    rows = list(grants)
-    entitled = {row.model_id for row in rows if not row.by_tenant}
+    """Those that answer: of models that the operator grants and the plan allows, and of variants only where they are
+    live. Call it inside the scope.
+    """
+    rows, limits = list(grants), limits_in_force()
+    entitled = {row.model_id for row in rows if not row.by_tenant and limits.may_call(row.model.name)}
     return [
         row
         for row in rows
@@ -55,9 +58,11 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
         UnpricedModel: a price that its target needs was taken away.
     """
     operators = grant if not grant.by_tenant else _widest(grant.model_id, grants)
-    canary = _canary(grant, grants)
+    limits = limits_in_force()
+    canary = _canary(grant, [row for row in grants if limits.may_call(row.model.name)])
     targets = [(grant.model, grant.variant), *([canary] if canary else [])]
     stands_in = _fallbacks([model for model, _ in targets]) if grant.fallbacks and operators.fallbacks else {}
+    stands_in = {model: [row for row in rows if limits.may_call(row.name)] for model, rows in stands_in.items()}
     names = {model.name for model, _ in targets} | {row.name for rows in stands_in.values() for row in rows}
     # Retrieval embeds the question by its store's model: what that costs is part of what a chat call may cost.
     embedders = {row.model.name for row in grants if row.model.kind == Model.Kind.EMBEDDING}
@@ -83,6 +88,7 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
             dimensions=model.dimensions,
             prices={},
             plan=current_plan(),
+            limits=limits,
             chain=(first, *others),
             rules=_rules(grant, operators),
             grant_id=grant.id,

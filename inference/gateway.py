@@ -27,8 +27,7 @@ from django.db import OperationalError
 from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
-from billing.limits import Level, Limiter
-from billing.plans import levels_for
+from billing.limits import Limiter, Limits, RateLimited, levels_for, limits_in_force
 from tenants.api_keys import Caller
 from tenants.authentication import bearer, remembered, should_verify_again, verify_key
 from tenants.call_log import CallLog
@@ -38,11 +37,10 @@ from tenants.idempotency import fingerprint
 from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
 from tenants.tags import tags_of_call
-from tenants.work import Share
 
 from . import catalogue, generations
 from .admission import Asker, Offer
-from .calls import Admission, Admitted
+from .calls import Admission, Admitted, Taken
 from .door import Door
 from .endpoints import ENDPOINTS, Endpoint
 from .http_answer import HttpAnswer, Send
@@ -133,6 +131,24 @@ class Gateway:
         key = bearer(headers.get("authorization"))
         caller = await self._caller(key)
         seen.tenant_id = str(caller.tenant_id)
+        try:
+            await self._serve_caller(endpoint, caller, headers, receive, answer, seen)
+        except RateLimited:
+            raise
+        except AtriumError:
+            if not answer.knows_limits:
+                answer.headers |= await self._look(caller)
+            raise
+
+    async def _serve_caller(
+        self,
+        endpoint: Endpoint,
+        caller: Caller,
+        headers: dict[str, str],
+        receive: Receive,
+        answer: HttpAnswer,
+        seen: Observed,
+    ) -> None:
         if END_USER in headers:
             caller = await self._in_thread(partial(with_end_user, caller, headers[END_USER], now=datetime.now(UTC)))
         if "inference" not in caller.scopes:
@@ -145,6 +161,7 @@ class Gateway:
             body = orjson.dumps(data)
             answer.headers[PROMPT_HEADER] = str(prompt.number)
         terms = await self._terms(caller, alias_of(data), endpoint.model_kind)
+        catalogue.check_key(terms, caller.key_id)
         if terms.canary is not None:
             terms = terms.chosen_for(sticks_to(data, end_user=caller.end_user, key_id=caller.key_id))
         # One id for both: what a client quotes leads to the call and its attempts.
@@ -165,10 +182,12 @@ class Gateway:
         try:
             idempotency_key = idempotency_key_of(headers, stream=offer.stream)
             async with self._inbox.wait_for(generation_id) as entries:
-                await self._admit(endpoint, caller, terms, offer, generation_id, idempotency_key, sent, prompt, answer)
+                taken = await self._admit(
+                    endpoint, caller, terms, offer, generation_id, idempotency_key, sent, prompt, answer
+                )
                 admitted = not answer.complete
                 if admitted:
-                    await self._answer(caller, terms, offer, generation_id, entries, receive, answer)
+                    await self._answer(caller, taken, offer, generation_id, entries, receive, answer)
         finally:
             if offer.take_back is not None and not admitted:
                 await self._in_thread(offer.take_back)
@@ -176,7 +195,7 @@ class Gateway:
     async def _answer(
         self,
         caller: Caller,
-        terms: Terms,
+        taken: Taken,
         offer: Offer,
         generation_id: UUID,
         entries: "asyncio.Queue[Entry]",
@@ -197,7 +216,7 @@ class Gateway:
             for task in beside:
                 task.cancel()
         if not finished and not offer.background:
-            await self._leave(caller, terms, offer, generation_id)
+            await self._leave(caller, taken, offer, generation_id)
 
     async def _caller(self, key: str) -> Caller:
         """The caller, remembered; looked up again before it is forgotten, so that requests seldom wait for that."""
@@ -229,9 +248,9 @@ class Gateway:
         sent: bytes,
         prompt: Expanded | None,
         answer: HttpAnswer,
-    ) -> None:
+    ) -> Taken:
         """Pass the limits, then reserve and enqueue; a used idempotency key answers the first answer instead."""
-        levels = levels_for(caller, terms.plan)
+        levels = levels_for(caller, terms.limits, end_user=offer.end_user)
         admission = await self._limiter.admit(
             tenant_id=caller.tenant_id,
             call_id=generation_id,
@@ -240,6 +259,7 @@ class Gateway:
             lease_ms=int(settings.GENERATION_DEADLINE_SECONDS * 1000) + 30_000,
         )
         answer.headers |= admission.headers
+        taken = Taken(levels, admission.taken_at)
         mark = fingerprint(endpoint.kind.encode(), caller.identity, sent) if idempotency_key else None
         try:
             await self._door.admit(
@@ -249,7 +269,7 @@ class Gateway:
                     terms,
                     offer,
                     generation_id,
-                    levels,
+                    taken,
                     await self._inbox_of(caller, generation_id, offer),
                     idempotency_key,
                     mark,
@@ -257,9 +277,7 @@ class Gateway:
                 )
             )
         except BaseException as error:
-            await self._limiter.release(
-                tenant_id=caller.tenant_id, call_id=generation_id, refund=offer.estimated_tokens, levels=levels
-            )
+            await self._give_back(caller, taken, offer, generation_id)
             if not isinstance(error, generations.Replay):
                 raise
             first = await self._in_thread(
@@ -275,6 +293,17 @@ class Gateway:
             # The first answer's may have been another.
             answer.headers.pop(PROMPT_HEADER, None)
             await answer.json(200, orjson.dumps(first))
+        return taken
+
+    async def _look(self, caller: Caller) -> dict[str, str]:
+        """The rate-limit headers of an answer for which nothing was taken."""
+        levels = levels_for(caller, await self._in_thread(_read_limits, caller))
+        try:
+            return (await self._limiter.look(tenant_id=caller.tenant_id, levels=levels)).headers
+        except RedisError:
+            # What the client is told about its request does not depend on it.
+            log.warning("limits could not be looked at", exc_info=True)
+            return {}
 
     async def _inbox_of(self, caller: Caller, generation_id: UUID, offer: Offer) -> str:
         """Where the worker answers: this process's inbox, or the log of a stream that others may listen to later."""
@@ -322,20 +351,25 @@ class Gateway:
                 case "gone":
                     return False
 
-    async def _leave(self, caller: Caller, terms: Terms, offer: Offer, generation_id: UUID) -> None:
+    async def _leave(self, caller: Caller, taken: Taken, offer: Offer, generation_id: UUID) -> None:
         """The client left: withdraw the call and give its limits back, or have its worker break it off and do so."""
         withdrawn = await self._in_thread(
             partial(generations.withdraw, tenant_id=caller.tenant_id, generation_id=generation_id)
         )
         if withdrawn:
-            await self._limiter.release(
-                tenant_id=caller.tenant_id,
-                call_id=generation_id,
-                refund=offer.estimated_tokens,
-                levels=levels_for(caller, terms.plan),
-            )
+            await self._give_back(caller, taken, offer, generation_id)
         else:
             await self._line.ask(("PUBLISH", CANCELLATIONS, generation_id.bytes))
+
+    async def _give_back(self, caller: Caller, taken: Taken, offer: Offer, generation_id: UUID) -> None:
+        """All that a call took of the limits, but for the request itself."""
+        await self._limiter.release(
+            tenant_id=caller.tenant_id,
+            call_id=generation_id,
+            refund=offer.estimated_tokens,
+            levels=taken.levels,
+            taken_at=taken.at,
+        )
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
@@ -345,6 +379,11 @@ def _expanded(caller: Caller, named: Any) -> Expanded:
     """In a thread: what a request's `prompt` stands for."""
     with acting_for(caller.tenant_id):
         return expand(Reference.read(named), now=time.monotonic())
+
+
+def _read_limits(caller: Caller) -> Limits:
+    with acting_for(caller.tenant_id):
+        return limits_in_force()
 
 
 def _read_terms(caller: Caller, alias: str, kind: str) -> Terms:
@@ -358,7 +397,7 @@ def admission_of(
     terms: Terms,
     offer: Offer,
     generation_id: UUID,
-    levels: list[Level],
+    taken: Taken,
     inbox: str = "",
     idempotency_key: str | None = None,
     mark: str | None = None,
@@ -374,7 +413,8 @@ def admission_of(
         model=terms.model,
         request=offer.request,
         admitted=Admitted(
-            levels=levels,
+            levels=taken.levels,
+            taken_at=taken.at,
             estimated_tokens=offer.estimated_tokens,
             prompt_hold=offer.prompt_hold,
             output_price=offer.output_price,
@@ -388,7 +428,7 @@ def admission_of(
             timeout=offer.timeout,
         ),
         inbox="" if offer.at_once else inbox,
-        share=Share(weight=terms.plan.weight, head_start=terms.plan.priority),
+        share=terms.limits.share,
         hold_min=offer.hold_min,
         hold=offer.hold,
         currency=caller.currency,

@@ -37,6 +37,11 @@ class HttpAnswer:
         self.request_id = uuid7().hex
         self.headers: dict[str, str] = {}
 
+    @property
+    def knows_limits(self) -> bool:
+        """Whether it carries the rate-limit headers already, or is beyond that."""
+        return self.complete or self._streaming or "RateLimit" in self.headers
+
     async def json(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         """A whole answer."""
         await self._head(status, "application/json", {"content-length": str(len(body)), **(headers or {})})

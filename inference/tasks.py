@@ -10,7 +10,6 @@ from celery import shared_task
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from billing.limits import release_arguments
 from tenants import work
 
 from . import bells, generations, response_cache
@@ -40,7 +39,7 @@ def ring(*, times: int = 1) -> None:
 def sweep_generations() -> None:
     """Settle generations whose worker died, tell their clients, and ring for work whose bell was lost."""
     for lost in generations.settle_lost():
-        release = release_arguments(tenant_id=lost.tenant_id, call_id=lost.id, refund=0, levels=lost.admitted.levels)
+        release = lost.admitted.release(lost.tenant_id, lost.id, refund=0)
         error, status = orjson.dumps(lost.error), WorkerLost.status
         tell(_redis(), lost.inbox, lost.id, error=error, status=status, command=tuple(release))
     depth = work.tend(work.GENERATION)

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from billing.limits import Limits
 from billing.models import Plan
 from billing.prices import Quote, price_of
 
@@ -74,12 +75,18 @@ class Terms:
     dimensions: int | None
     prices: Quote
     plan: Plan
+    limits: Limits
     chain: tuple[ChainModel, ...] = ()
     rules: Rules = Rules()
     grant_id: UUID | None = None
     caching: "Caching | None" = None
     canary: "Terms | None" = field(default=None, repr=False)
     canary_share: int = 0
+
+    @property
+    def served_by(self) -> str:
+        """The model of the catalogue behind the one that is asked for."""
+        return self.chain[0].served_by if self.chain else self.model
 
     def price(self, meter: str) -> Decimal:
         """Per unit of `meter`, by the model asked for, in its dearest tier."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F, Q, QuerySet
 
-from billing.plans import current_share
+from billing.limits import current_share
 from tenants.audit import Actor, record, record_all
 from tenants.errors import InvalidRequest, NotFound
 from tenants.ids import uuid7

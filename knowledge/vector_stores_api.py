@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.limits.rest import TakesRequest
 from tenants.api_view import TenantAPIView
 from tenants.authentication import caller_of
 from tenants.errors import InvalidRequest
@@ -258,6 +259,7 @@ class VectorStoreSearchView(TenantAPIView):
     """Search in one vector store."""
 
     scopes = {"POST": "vector_stores.read"}
+    throttle_classes = [TakesRequest]
 
     class Search(serializers.Serializer):
         """A search."""

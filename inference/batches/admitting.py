@@ -17,7 +17,7 @@ from tenants.work import BATCH_LINES
 
 from .. import catalogue
 from ..admission import Asker
-from ..calls import Admission
+from ..calls import Admission, Taken
 from ..endpoints import ENDPOINTS
 from ..gateway import admission_of
 from ..models import Batch, BatchLine
@@ -45,13 +45,14 @@ def admission_of_line(batch: Batch, line: BatchLine, *, caller: Caller, now: dat
         prompt = expand(Reference.read(data["prompt"]), now=time.monotonic())
         data = endpoint.expand(data, prompt)
     terms = catalogue.terms(alias=_alias(data), kind=endpoint.model_kind, currency=caller.currency)
+    catalogue.check_key(terms, caller.key_id)
     terms = terms.chosen_for(sticks_to(data, end_user=None, key_id=caller.key_id))
     ident = uuid7()
     offer = endpoint.offer(orjson.dumps(data), terms, Asker(caller, ident, now))
     if offer.cache is not None:
         asked = offer.cache.asked("")
         offer = replace(offer, cache=asked and asked.within(caller.retention_days))
-    admission = admission_of(endpoint, caller, terms, offer, ident, levels=[], prompt=prompt)
+    admission = admission_of(endpoint, caller, terms, offer, ident, taken=Taken([]), prompt=prompt)
     lease = batch.expires_at - now + _GRACE
     return replace(admission, queue=BATCH_LINES, line_id=line.id, lease=lease)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from billing.plans import current_share
+from billing.limits import current_share
 from knowledge.attributes import check_metadata
 from knowledge.files import MAX_LIFETIME, MIN_LIFETIME, get_file
 from knowledge.models import File

@@ -135,5 +135,6 @@ class InputTokensView(TenantAPIView):
         if not isinstance(alias, str) or not alias:
             raise InvalidRequest("You must provide 'model', a string.", param="model")
         terms = catalogue.terms(alias=alias, kind="chat", currency=caller_of(request).currency)
+        catalogue.check_key(terms, caller_of(request).key_id)
         tokens = count_input(body, terms, sight=sight_of(request))
         return Response({"object": "response.input_tokens", "input_tokens": tokens})

@@ -6,7 +6,6 @@ from functools import lru_cache
 import redis
 from django.conf import settings
 
-from billing.limits import release_arguments
 from tenants.scope import tenant_scope
 
 from .. import generations
@@ -30,9 +29,7 @@ def stop(row: Generation) -> None:
     """End a response that is under way: withdraw it, or have its worker break it off, and wait for that a moment."""
     if generations.withdraw(tenant_id=row.tenant_id, generation_id=row.id):
         admitted = Admitted.from_json(row.terms)
-        release = release_arguments(
-            tenant_id=row.tenant_id, call_id=row.id, refund=admitted.estimated_tokens, levels=admitted.levels
-        )
+        release = admitted.release(row.tenant_id, row.id, refund=admitted.estimated_tokens)
         _redis().eval(*release)
         return
     with _redis().pubsub(ignore_subscribe_messages=True) as channel:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from billing.plans import current_share
+from billing.limits import current_share
 from billing.reservations import release
 from tenants.ids import uuid7
 from tenants.models import Work

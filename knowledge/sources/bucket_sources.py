@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import QuerySet
 
-from billing.plans import current_share
+from billing.limits import current_share
 from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, NotFound

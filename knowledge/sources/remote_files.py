@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from billing.plans import current_share
+from billing.limits import current_share
 from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, ServiceUnavailable

@@ -4,24 +4,13 @@ from decimal import Decimal
 
 import pytest
 
-from billing.limits import Rates
 from billing.models import Budget, Plan, Subscription
-from billing.plans import BudgetConflict, current_plan, levels_for, set_budget
-from tenants.api_keys import Caller
+from billing.plans import BudgetConflict, current_plan, set_budget
 from tenants.audit import COMMAND_LINE
 from tenants.errors import InvalidRequest
-from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditEvent, Tenant
 from tenants.registry import create_tenant
 from tenants.scope import acting_for, as_staff, tenant_scope
-
-
-def caller(**limits):
-    own = {"requests_per_minute": None, "tokens_per_minute": None, "concurrent_calls": None, **limits}
-    return Caller(
-        tenant_id=uuid7(), key_id=uuid7(), key_prefix="ab", scopes=frozenset(), currency="USD", retention_days=30,
-        expires_at=None, **own,
-    )  # fmt: skip
 
 
 def test_a_new_tenant_is_on_the_standard_plan(acme):
@@ -54,14 +43,6 @@ def test_a_plans_budget_comes_with_it(committed):
     finally:
         with as_staff():
             Plan.objects.filter(slug="trial").delete()
-
-
-def test_a_keys_own_limits_go_before_the_plans():
-    plan = Plan(requests_per_minute=600, tokens_per_minute=500_000, concurrent_calls=50)
-    who = caller(requests_per_minute=10)
-    key, tenant = levels_for(who, plan)
-    assert (key.name, key.id, key.rates) == ("key", who.key_id, Rates(10, 500_000, 50))
-    assert (tenant.name, tenant.id, tenant.rates) == ("tenant", who.tenant_id, Rates(600, 500_000, 50))
 
 
 def budget(limit, **options):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.limits import Limits
 from billing.models import Plan
 from billing.prices import UnitPrice
 from inference.admission import ContextLengthExceeded, offer_chat, offer_embeddings
@@ -32,7 +33,7 @@ SEARCH = {"type": "file_search", "vector_store_ids": ["vs_1"]}
 
 def terms(model: str = "m", *, window: int = 4_000, most: int = 1_000) -> Terms:
     prices = {key: UnitPrice(uuid7(), *key, Decimal(amount), 1_000_000) for key, amount in PRICES.items()}
-    return Terms("alias", model, "chat", window, most, None, prices, Plan())
+    return Terms("alias", model, "chat", window, most, None, prices, Plan(), Limits.of(Plan()))
 
 
 def body(content: str = "hello", **members: Any) -> bytes:

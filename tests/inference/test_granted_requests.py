@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing.limits import Limits
 from billing.models import Plan
 from billing.prices import UnitPrice
 from inference.admission import offer_for
@@ -28,7 +29,7 @@ def request(**members: Any) -> ChatRequest:
 def terms(*chain: ChainModel, **rules: Any) -> Terms:
     first = chain[0] if chain else model("m")
     return Terms(
-        "a", first.name, "chat", first.context_window, first.max_output_tokens, None, {}, Plan(),
+        "a", first.name, "chat", first.context_window, first.max_output_tokens, None, {}, Plan(), Limits.of(Plan()),
         chain=chain or (first,), rules=Rules(**rules),
     )  # fmt: skip
 

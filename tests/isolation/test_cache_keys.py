@@ -53,9 +53,10 @@ async def take_and_give_back(member: Member) -> None:
         limiter = Limiter(line)
         for ends in (True, False):
             call_id = uuid7()
-            await limiter.admit(tenant_id=member.tenant.id, call_id=call_id, tokens=5, levels=levels, lease_ms=1_000)
+            whose = {"tenant_id": member.tenant.id, "call_id": call_id, "levels": levels}
+            taken = await limiter.admit(tokens=5, lease_ms=1_000, **whose)
             if ends:
-                await limiter.release(tenant_id=member.tenant.id, call_id=call_id, refund=1, levels=levels)
+                await limiter.release(refund=1, taken_at=taken.taken_at, **whose)
 
 
 def test_the_limiters_keys_carry_their_tenant(acme: Member, globex: Member, client: redis.Redis) -> None:
@@ -64,15 +65,15 @@ def test_the_limiters_keys_carry_their_tenant(acme: Member, globex: Member, clie
     acmes = names(client) - before
     asyncio.run(take_and_give_back(globex))
     globexs = names(client) - before - acmes
-    # Requests, tokens and calls, of the key and of the tenant.
-    assert len(acmes) == len(globexs) == 6
+    # The window and the calls, of the key and of the tenant.
+    assert len(acmes) == len(globexs) == 4
     assert all(str(acme.tenant.id) in key and str(globex.tenant.id) not in key for key in acmes)
     assert all(str(globex.tenant.id) in key and str(acme.tenant.id) not in key for key in globexs)
 
 
 def test_limits_of_one_tenant_do_not_count_for_another(acme: Member, globex: Member, client: redis.Redis) -> None:
     asyncio.run(take_and_give_back(acme))
-    left = {key: client.hgetall(key) for key in names(client) if str(acme.tenant.id) in key and key.endswith("pm")}
+    left = {key: client.hgetall(key) for key in names(client) if str(acme.tenant.id) in key and key.endswith("window")}
     asyncio.run(take_and_give_back(globex))
     assert left and all(client.hgetall(key) == value for key, value in left.items())
 
