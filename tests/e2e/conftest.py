@@ -179,6 +179,7 @@ def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "LOG_LEVEL": "WARNING",
         "FETCH_ALLOWED_NETWORKS": "127.0.0.1/32",
         "TENANT_UPSTREAM_NETWORKS": "127.0.0.1/32",
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32",
     }
     var = Path(os.environ["ATRIUM_VAR"]) / "e2e"
     if "TEST_DATABASE_TEMPLATE" in os.environ:

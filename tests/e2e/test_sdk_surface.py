@@ -22,9 +22,12 @@ from openai.resources.responses.input_tokens import AsyncInputTokens, InputToken
 from openai.resources.vector_stores import AsyncFileBatches, FileBatches
 from openai.resources.vector_stores import AsyncFiles as AsyncStoreFiles
 from openai.resources.vector_stores import Files as StoreFiles
+from openai.resources.webhooks import AsyncEventTypes, AsyncWebhooks, EventTypes, Webhooks
 from pydantic import BaseModel
 
+from tests.e2e.conftest import eventually
 from tests.e2e.upstream import WORDS
+from tests.knowledge.sources.servers import Site, site
 
 pytestmark = pytest.mark.e2e
 
@@ -62,6 +65,8 @@ RESOURCES: dict[str, tuple[type, type]] = {
     "vector_stores": (resources.VectorStores, resources.AsyncVectorStores),
     "vector_stores.files": (StoreFiles, AsyncStoreFiles),
     "vector_stores.file_batches": (FileBatches, AsyncFileBatches),
+    "webhooks": (Webhooks, AsyncWebhooks),
+    "webhooks.event_types": (EventTypes, AsyncEventTypes),
 }
 #: Methods of these resources that Atrium does not speak, or that are tested elsewhere.
 NOT_SPOKEN = {
@@ -127,10 +132,13 @@ async def client(request, atrium, monkeypatch) -> AsyncIterator[Client]:
 
 
 async def test_every_method_answers(client: Client) -> None:
+    with site() as hooks:
+        secret = await _webhooks(client, hooks)
+        await _responses(client)
+        await _told(client, hooks, secret)
     await _models(client)
     await _chat(client)
     await _stored(client)
-    await _responses(client)
     await _conversations(client)
     await _embeddings(client)
     await _files_and_batches(client)
@@ -223,6 +231,36 @@ async def _conversations(client: Client) -> None:
     await client(conversations.items.delete(item, conversation_id=made.id))
     assert len((await client(conversations.items.list(made.id))).data) == 1
     assert (await client(conversations.delete(made.id))).deleted
+
+
+async def _webhooks(client: Client, hooks: Site) -> str:
+    """An endpoint that wants to hear of responses; returns its secret."""
+    webhooks = client.sdk.webhooks
+    hooks.pages["/in"] = (204, {}, b"")
+    types = (await client(webhooks.event_types.list())).data
+    assert {"response.completed", "batch.completed"} <= set(types)
+    made = await client(webhooks.create(name="n", url=hooks.url("/elsewhere"), event_types=["batch.completed"]))
+    assert (await client(webhooks.retrieve(made.id))).signing_secret_hint.endswith(made.signing_secret[-4:])
+    changed = await client(webhooks.update(made.id, url=hooks.url("/in"), event_types=["response.completed"]))
+    assert changed.event_types == ["response.completed"]
+    assert [found.id for found in (await client(webhooks.list())).data] == [made.id]
+    tested = await client(webhooks.test(made.id, event_type="response.completed"))
+    assert (tested.status_code, tested.webhook_endpoint_id) == (204, made.id)
+    sample = client.sdk.webhooks.unwrap(hooks.seen[0].body, hooks.seen[0].headers, secret=made.signing_secret)
+    assert sample.type == "response.completed"
+    rotated = await client(webhooks.rotate_secret(made.id, keep_old_secret_active_for_24_hours=True))
+    assert rotated.signing_secret != made.signing_secret
+    spare = await client(webhooks.create(name="n", url=hooks.url("/in"), event_types=["batch.failed"]))
+    assert (await client(webhooks.delete(spare.id))).deleted
+    return rotated.signing_secret
+
+
+async def _told(client: Client, hooks: Site, secret: str) -> None:
+    """The endpoint hears of a response that a worker makes, signed with its secret."""
+    queued = await client(client.sdk.responses.create(model="fake", input="hello", background=True))
+    eventually(lambda: any(queued.id.encode() in seen.body for seen in hooks.seen))
+    seen = next(seen for seen in hooks.seen if queued.id.encode() in seen.body)
+    client.sdk.webhooks.verify_signature(seen.body, seen.headers, secret=secret)
 
 
 async def _embeddings(client: Client) -> None:
