@@ -34,9 +34,8 @@ CREATE OR REPLACE FUNCTION charge_spend(
     p_prices jsonb, p_lines jsonb, p_at timestamptz)
 RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
-    r billing_reservation;
+    v_id uuid := uuidv7();
     v_lines jsonb;
-    v_charged numeric;
     -- What comes after its month was closed belongs to the next.
     v_at timestamptz := greatest(p_at, open_month(p_tenant, p_at)::timestamp AT TIME ZONE 'utc');
 BEGIN
@@ -49,20 +48,11 @@ BEGIN
     IF v_lines IS NULL THEN
         RETURN NULL;
     END IF;
-    r.tenant_id := p_tenant;
-    r.id := p_request;
-    r.request_id := p_request;
-    r.key_id := p_key;
-    r.operation := p_operation;
-    r.end_user := p_end_user;
-    r.tags := p_tags;
-    r.batch := false;
-    r.currency := p_currency;
-    r.prices := p_prices;
-    r.accounts := coalesce((SELECT jsonb_agg(a) FROM accounts_above(p_tenant, p_key, p_tags, v_at) a), '[]');
-    r.period_start := date_trunc('month', v_at AT TIME ZONE 'utc')::date;
-    SELECT w.charged INTO v_charged FROM write_lines(r, v_lines, v_at) w;
-    UPDATE billing_budgetaccount a SET spent = a.spent + v_charged
-     WHERE a.tenant_id = p_tenant AND a.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(r.accounts) e);
-    RETURN v_charged;
+    INSERT INTO billing_reservation (
+        tenant_id, id, request_id, key_id, operation, end_user, tags, hold, currency, prices, accounts, period_start, created_at,
+        expires_at)
+    VALUES (p_tenant, v_id, p_request, p_key, p_operation, p_end_user, p_tags, 0, p_currency, p_prices,
+            coalesce((SELECT jsonb_agg(a) FROM accounts_above(p_tenant, p_key, p_tags, v_at) a), '[]'),
+            date_trunc('month', v_at AT TIME ZONE 'utc')::date, v_at, v_at);
+    RETURN settle_spend(p_tenant, v_id, 'charged', v_lines);
 END $$;

@@ -11,7 +11,7 @@ import pytest
 
 from billing.models import BudgetAccount, UsageRecord
 from billing.plans import set_budget
-from billing.prices import UnitPrice
+from billing.prices import Quote, UnitPrice
 from billing.reservations import UsageLine, reserve
 from tenants.audit import COMMAND_LINE
 from tenants.ids import uuid7
@@ -62,6 +62,7 @@ class Till:
         request_id: UUID | None = None,
         operation: str = "completions",
         end_user: str = "",
+        quote: Quote = QUOTE,
     ) -> tuple[UUID, Decimal]:
         """Reserve; returns the reservation's id and what it holds."""
         ident = uuid7()
@@ -74,7 +75,7 @@ class Till:
                 hold=Decimal(amount),
                 hold_min=None if at_least is None else Decimal(at_least),
                 currency="USD",
-                quote=QUOTE,
+                quote=quote,
                 lease=lease,
                 end_user=end_user,
             )
