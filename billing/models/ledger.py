@@ -16,11 +16,10 @@ from ..closed_months import OpenMonth
 from .columns import money
 from .meters import Meter
 
-#: Rows of a hold need no look: months with open holds are not closed, and the hold itself was looked at. What has none
-#: is a correction, a charge (whose request stands for the hold), or of another month than the current one.
+#: Rows of a reservation need no look: months with open ones are not closed, and the reservation itself was looked at.
+#: What has none is a correction, or of another month than the current one.
 _WITHOUT_HOLD = (
-    "NEW.corrects IS NOT NULL OR NEW.reservation_id = NEW.request_id "
-    "OR NEW.period_start <> date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date"
+    "NEW.corrects IS NOT NULL OR NEW.period_start <> date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date"
 )
 
 
