@@ -27,7 +27,7 @@ from .terms import ChainModel, Terms
 #: An answer shorter than this is no use; a budget that cannot pay for it refuses the call.
 _MIN_USEFUL_TOKENS = 16
 #: What is taken from the tokens-per-minute limits before the answer's length is known, where the client set no limit.
-_EXPECTED_OUTPUT_TOKENS = 512
+EXPECTED_OUTPUT_TOKENS = 512
 
 
 class ContextLengthExceeded(AtriumError):
@@ -116,7 +116,7 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
     if wish is not None:
         prompt_hold = max(prompt_hold, terms.price(Meter.CACHE_HITS))
     hold = prompt_hold + limit * per_output
-    expected = request.output_limit or min(limit, _EXPECTED_OUTPUT_TOKENS)
+    expected = request.output_limit or min(limit, EXPECTED_OUTPUT_TOKENS)
     return Offer(
         request=request.model_dump_json(exclude_none=True, exclude_defaults=True).encode(),
         stream=request.stream,

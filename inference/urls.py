@@ -5,6 +5,7 @@ from django.urls import path
 from . import api, grants_api, own_deployments_api, variants_api
 from . import stored_completions_api as completions
 from .batches import api as batches_api
+from .estimates import api as estimates_api
 from .feedback import api as feedback
 from .prompts import api as prompts
 from .response_cache import api as response_cache_api
@@ -27,6 +28,7 @@ urlpatterns = [
     path("responses/<str:response_id>", responses_api.ResponseView.as_view()),
     path("responses/<str:response_id>/cancel", responses_api.ResponseCancelView.as_view()),
     path("responses/<str:response_id>/input_items", responses_api.InputItemsView.as_view()),
+    path("estimates", estimates_api.EstimatesView.as_view()),
     path("batches", batches_api.BatchesView.as_view()),
     path("batches/<str:job_id>", batches_api.BatchView.as_view()),
     path("batches/<str:job_id>/cancel", batches_api.BatchCancelView.as_view()),

@@ -174,14 +174,23 @@ def chat_of(request: "StoredRequest", *, groups: frozenset[str]) -> Asked:
 def count_input(body: Any, terms: Terms, *, sight: Sight) -> int:
     """The tokens that a request's input has for a model, estimated, with all that comes before it."""
     request = understood(body)
-    until = None
-    if request.conversation_id is not None:
-        until = conversations.get(request.conversation_id).next_position
-    messages, _ = _messages(request, Context(until=until), sight)
+    messages, _ = _messages(request, _as_of_now(request), sight)
     chat = chat_request(request, messages)
     texts = [str(message.model_dump(exclude_none=True)) for message in chat.messages]
     texts += [str(tool) for tool in chat.tools or ()]
     return sum(count_tokens(text) for text in texts)
+
+
+def would_offer(body: Any, terms: Terms, *, sight: Sight) -> Offer:
+    """`offer_response` for a request that is not made: a conversation that it names goes on undisturbed."""
+    request = understood(body)
+    return _offer(request, terms, _as_of_now(request), sight)
+
+
+def _as_of_now(request: ResponseRequest) -> Context:
+    if request.conversation_id is None:
+        return Context()
+    return Context(until=conversations.get(request.conversation_id).next_position)
 
 
 def _messages(request: ResponseRequest, context: Context, sight: Sight | None) -> tuple[list[Message], int]:

@@ -194,6 +194,7 @@ DOORS = [
     Door("POST", "v1/batches", "inference", CALLS),
     Door("GET", "v1/batches/<str:job_id>", "inference"),
     Door("POST", "v1/batches/<str:job_id>/cancel", "inference"),
+    Door("POST", "v1/estimates", "inference", {"ingestion": {"file_id": "{file}"}}),
     Door("GET", "v1/grants", "models.read"),
     Door("POST", "v1/grants", "models.write", {"alias": "a", "target": "ft:local-extractive:{variant}"}),
     Door("GET", "v1/grants/<str:grant_id>", "models.read"),
