@@ -1,7 +1,17 @@
 """Thin tasks over idempotent functions."""
 
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
 from celery import shared_task
 
+from tenants import work
+from tenants.doorbells import ring, ring_on_commit, ring_swept, worker_name
+from tenants.scope import acting_for
+
+from .exports import making, requests, schedules
+from .models import Report
 from .reservations import settle_expired
 from .variance import raise_alerts
 
@@ -18,3 +28,51 @@ def sweep_variance_alerts() -> None:
     """Raise the alerts of usage above holds."""
     while raise_alerts() == 100:
         pass
+
+
+_making = threading.Lock()
+
+
+@shared_task
+def make_report() -> None:
+    """Claim one report, the next by fairness, and make it, unless this process is at one already."""
+    if not _making.acquire(blocking=False):
+        return
+    try:
+        worker = worker_name()
+        claim = making.claim_next(worker=worker)
+        if claim is None:
+            return
+        with acting_for(claim.tenant_id):
+            making.run(claim, worker=worker, clock=lambda: datetime.now(UTC))
+    finally:
+        _making.release()
+    ring(make_report)
+
+
+@shared_task
+def sweep_reports() -> None:
+    """Queue what schedules want, recover what dead workers left, and ring again for rows whose doorbell was lost."""
+    now = datetime.now(UTC)
+    for tenant_id, schedule_id in schedules.due(now):
+        with acting_for(tenant_id):
+            schedules.start_due(schedule_id, now=now)
+    for claim in work.expired(work.REPORTS):
+        with acting_for(claim.tenant_id):
+            making.stumble(claim)
+    ring_swept(make_report, min(1, work.tend(work.REPORTS).queued))
+
+
+@shared_task
+def expire_reports() -> None:
+    """Remove files of reports whose time is over."""
+    for tenant_id, report_id in making.expired(datetime.now(UTC)):
+        with acting_for(tenant_id):
+            making.expire(report_id)
+
+
+def start_report(**report: Any) -> Report:
+    """`requests.create_report`, and the doorbell on commit."""
+    asked = requests.create_report(**report)
+    ring_on_commit(make_report)
+    return asked

@@ -4,6 +4,8 @@ from django.urls import path
 
 from . import api, budgets_api
 from .prices import api as prices_api
+from .exports import api as exports_api
+from .exports import platform_api as platform_exports_api
 
 urlpatterns = [
     path("budgets", budgets_api.BudgetsView.as_view()),
@@ -13,4 +15,13 @@ urlpatterns = [
     path("platform/prices", prices_api.PricesView.as_view()),
     path("platform/provider_prices", prices_api.ProviderPricesView.as_view()),
     path("platform/allowances", prices_api.AllowancesView.as_view()),
+    path("reports", exports_api.ReportsView.as_view()),
+    path("reports/<str:report_id>", exports_api.ReportView.as_view()),
+    path("report_schedules", exports_api.SchedulesView.as_view()),
+    path("report_schedules/<str:schedule_id>", exports_api.ScheduleView.as_view()),
+    path("report_files/<str:token>", exports_api.ReportFileView.as_view()),
+    path("platform/reports", platform_exports_api.PlatformReportsView.as_view()),
+    path("platform/reports/<str:report_id>", platform_exports_api.PlatformReportView.as_view()),
+    path("platform/report_schedules", platform_exports_api.PlatformSchedulesView.as_view()),
+    path("platform/report_schedules/<str:schedule_id>", platform_exports_api.PlatformScheduleView.as_view()),
 ]

@@ -25,6 +25,8 @@ app.conf.task_queues = (
     Queue("maintenance"),
     # Waits on tenants' servers.
     Queue("webhooks"),
+    # Needs the staff role's credentials for reports over all tenants.
+    Queue("reports"),
     # Needs the owner's credentials, which no web process and no other worker has to be given.
     Queue("partitions"),
 )
@@ -34,6 +36,7 @@ app.conf.task_routes = {
     "knowledge.tasks.fetch": {"queue": "sources"},
     "knowledge.tasks.sync": {"queue": "sources"},
     "inference.batches.tasks.drive": {"queue": "sources"},
+    "billing.tasks.make_report": {"queue": "reports"},
     "knowledge.tasks.tend_partitions": {"queue": "partitions"},
     "tenants.webhooks.tasks.deliver": {"queue": "webhooks"},
 }
@@ -51,6 +54,8 @@ app.conf.beat_schedule = {
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
     "sweep mail": {"task": "tenants.tasks.sweep_mail", "schedule": 10.0},
+    "sweep reports": {"task": "billing.tasks.sweep_reports", "schedule": 5.0},
+    "expire reports": {"task": "billing.tasks.expire_reports", "schedule": 600.0},
     "sweep response cache": {"task": "inference.tasks.sweep_response_cache", "schedule": 60.0},
     "check deployments": {"task": "inference.tasks.check_deployments", "schedule": 30.0, "options": {"expires": 30}},
     "tend partitions": {

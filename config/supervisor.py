@@ -86,7 +86,7 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
             "MALLOC_ARENA_MAX=2",
             *worker,
             "-Q",
-            "ingestion",
+            "ingestion,reports",
             "-c",
             "4",
             "-n",

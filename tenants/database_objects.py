@@ -22,6 +22,7 @@ DEFINER_FUNCTIONS = frozenset(
         "usage_totals", "expired_reservations", "expired_contents", "expired_files", "expired_stores",
         "due_bucket_sources", "book_variance", "raise_variance_alerts",
         "leave_lanes", "tenants_with_expired_responses", "expired_conversation_items", "deployments_to_check",
+        "due_report_schedules", "expired_reports",
     }
 )  # fmt: skip
 

@@ -17,7 +17,8 @@ KEY_SCOPES = frozenset(
         "prompts.write",
         "feedback.read",  # exports for evaluation and fine-tuning included
         "feedback.write",
-        "usage.read",  # finance: usage and costs
+        "usage.read",  # finance: usage, costs, and reports that were made
+        "reports.write",  # ask for reports, and schedule them
         "keys.write",  # issue, list and revoke keys
         SPEAKS_FOR_ALL,
         "budgets.read",

@@ -11,10 +11,11 @@ what the platform itself pays.
     ledger     the columns of lines, of usage and of costs
     focus      the columns of FOCUS's Cost and Usage
     reading    slices of the ledger, each in one snapshot
-    writing    files of each format
+    writing    a file from the ledger; `typed_files` those that are not CSV
     requests   reports asked for, listed, deleted
     making     reports claimed, made, recovered, expired
     links      download links that expire
+    asking     what the views of both readers do; `shapes`: what they read and answer
     schedules  what makes them again each day, week or month
 """
 

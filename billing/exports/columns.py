@@ -1,11 +1,9 @@
 """What a column of a file is: an expression of SQL and a type, and how that stands in CSV, XLSX and Parquet."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import pyarrow as pa
 from psycopg import sql
 
 #: A cell that starts so is a formula to a spreadsheet (`cells.neutralised` is the same in Python).
@@ -50,29 +48,7 @@ class Column:
                 template = "{0}"
         return sql.SQL(template).format(self.value)
 
-    @property
-    def arrow(self) -> pa.DataType:
-        """The type of the column in Parquet."""
-        match self.type:
-            case Type.COUNT:
-                return pa.int64()
-            case Type.DECIMAL:
-                return pa.decimal128(38, self.scale)
-            case Type.TIME:
-                return pa.timestamp("us", tz="UTC")
-            case Type.DAY:
-                return pa.date32()
-            case Type.FLAG:
-                return pa.bool_()
-            case _:
-                return pa.string()
-
 
 def column(name: str, expression: str, type: Type = Type.CODE, /, *, scale: int = 12, **parts: Any) -> Column:
     """A column of trusted SQL; `parts` are composed into its `{…}`."""
     return Column(name, sql.SQL(expression).format(**parts), type, scale)
-
-
-def schema_of(columns: Sequence[Column]) -> pa.Schema:
-    """The schema of a Parquet file."""
-    return pa.schema([(one.name, one.arrow) for one in columns])
