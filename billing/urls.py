@@ -3,9 +3,9 @@
 from django.urls import path
 
 from . import api, budgets_api
-from .prices import api as prices_api
 from .exports import api as exports_api
 from .exports import platform_api as platform_exports_api
+from .prices import api as prices_api
 
 urlpatterns = [
     path("budgets", budgets_api.BudgetsView.as_view()),

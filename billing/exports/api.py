@@ -72,7 +72,12 @@ class SchedulesView(asking.TenantAsker):
 class ScheduleView(asking.TenantAsker):
     """`/v1/report_schedules/{id}`."""
 
-    scopes = {"POST": "reports.write", "DELETE": "reports.write"}
+    scopes = {"GET": "usage.read", "POST": "reports.write", "DELETE": "reports.write"}
+
+    @extend_schema(operation_id="get_report_schedule", responses=ScheduleObject)
+    def get(self, request: Request, schedule_id: str) -> Response:
+        """A schedule, and which period is next."""
+        return asking.get_schedule(self, request, schedule_id)
 
     @extend_schema(operation_id="change_report_schedule", request=ScheduleChange, responses=ScheduleObject)
     def post(self, request: Request, schedule_id: str) -> Response:

@@ -106,6 +106,12 @@ def list_schedules(view: Asker, request: Request) -> Response:
         return Response(page(rows, request, prefix=schedules.PREFIX, shape=shaped_schedule))
 
 
+def get_schedule(view: Asker, request: Request, schedule_id: str) -> Response:
+    """One schedule."""
+    with view.acting():
+        return Response(shaped_schedule(schedules.find_schedule(parse_public_id(schedules.PREFIX, schedule_id))))
+
+
 def change_schedule(view: Asker, request: Request, schedule_id: str) -> Response:
     """Pause one, or let it go on."""
     active = valid(ScheduleChange, request)["active"]

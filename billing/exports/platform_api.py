@@ -65,6 +65,11 @@ class PlatformSchedulesView(asking.PlatformAsker):
 class PlatformScheduleView(asking.PlatformAsker):
     """`/v1/platform/report_schedules/{id}`."""
 
+    @extend_schema(operation_id="get_platform_report_schedule", responses=ScheduleObject)
+    def get(self, request: Request, schedule_id: str) -> Response:
+        """A schedule, and which period is next."""
+        return asking.get_schedule(self, request, schedule_id)
+
     @extend_schema(operation_id="change_platform_report_schedule", request=ScheduleChange, responses=ScheduleObject)
     def post(self, request: Request, schedule_id: str) -> Response:
         """Pause a schedule, or let it go on."""

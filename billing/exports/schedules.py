@@ -22,6 +22,7 @@ PREFIX = "schedule_"
 MOST_SCHEDULES = 50
 #: Calls that were under way when the period ended are settled by then.
 _SETTLED = timedelta(hours=1)
+_MISSING = "No such schedule."
 Every = ReportSchedule.Every
 
 
@@ -118,11 +119,24 @@ def delete_schedule(*, schedule_id: UUID | None, by: Actor) -> None:
         ReportSchedule.objects.filter(id=schedule.id).delete()
 
 
+def find_schedule(schedule_id: UUID | None) -> ReportSchedule:
+    """One of the current tenant's.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    with tenant_scope():
+        schedule = ReportSchedule.objects.filter(id=schedule_id).first() if schedule_id else None
+    if schedule is None:
+        raise NotFound(_MISSING)
+    return schedule
+
+
 def _locked(schedule_id: UUID | None) -> ReportSchedule:
     rows = ReportSchedule.objects.select_for_update()
     schedule = rows.filter(id=schedule_id).first() if schedule_id else None
     if schedule is None:
-        raise NotFound("No such schedule.")
+        raise NotFound(_MISSING)
     return schedule
 
 

@@ -98,7 +98,8 @@ def test_the_error_shape_is_openais_where_its_clients_ask_and_a_problem_elsewher
         first = path.removeprefix("/v1/").partition("/")[0]
         ours = first in (
             "api_keys", "signing_secrets", "platform", "budgets", "prompts", "feedback", "safety_policy",
-            "safety_screenings", "allocation_tags", "response_cache", "webhook_deliveries", "grants", "variants", "deployments",
+            "safety_screenings", "allocation_tags", "response_cache", "webhook_deliveries",
+            "reports", "report_schedules", "grants", "variants", "deployments",
         )  # fmt: skip
         expected = "Problem" if ours else "Error"
         assert operation["responses"]["4XX"] == {"$ref": f"#/components/responses/{expected}"}, path

@@ -104,6 +104,15 @@ DOORS = [
     Door("POST", "v1/webhook_deliveries/<str:delivery_id>/resend", "webhooks.write"),
     Door("GET", "v1/budgets", "budgets.read"),
     Door("POST", "v1/budgets", "budgets.write", {"name": "b", "limit": "5", "api_key_id": "{key}"}),
+    Door("GET", "v1/reports", "usage.read"),
+    Door("POST", "v1/reports", "reports.write", {"kind": "costs", "start_time": 1_700_000_000}),
+    Door("GET", "v1/reports/<str:report_id>", "usage.read"),
+    Door("DELETE", "v1/reports/<str:report_id>", "reports.write"),
+    Door("GET", "v1/report_schedules", "usage.read"),
+    Door("POST", "v1/report_schedules", "reports.write", {"kind": "costs", "name": "n", "every": "month"}),
+    Door("GET", "v1/report_schedules/<str:schedule_id>", "usage.read"),
+    Door("POST", "v1/report_schedules/<str:schedule_id>", "reports.write", {"active": False}),
+    Door("DELETE", "v1/report_schedules/<str:schedule_id>", "reports.write"),
     Door("GET", f"{USAGE}/completions", "usage.read"),
     Door("GET", f"{USAGE}/embeddings", "usage.read"),
     Door("GET", "v1/organization/costs", "usage.read"),
@@ -214,6 +223,15 @@ DOORS = [
     Door("GET", "v1/models/<path:model_id>", "inference"),
 ]
 PLATFORM_DOORS = [
+    Door("GET", "v1/platform/reports", "platform"),
+    Door("POST", "v1/platform/reports", "platform", {"kind": "costs", "start_time": 1_700_000_000}),
+    Door("GET", "v1/platform/reports/<str:report_id>", "platform"),
+    Door("DELETE", "v1/platform/reports/<str:report_id>", "platform"),
+    Door("GET", "v1/platform/report_schedules", "platform"),
+    Door("POST", "v1/platform/report_schedules", "platform", {"kind": "costs", "name": "n", "every": "month"}),
+    Door("GET", "v1/platform/report_schedules/<str:schedule_id>", "platform"),
+    Door("POST", "v1/platform/report_schedules/<str:schedule_id>", "platform", {"active": False}),
+    Door("DELETE", "v1/platform/report_schedules/<str:schedule_id>", "platform"),
     Door("GET", "v1/platform/tenants", "platform"),
     Door("POST", "v1/platform/tenants", "platform", {"external_id": "x", "slug": "x", "name": "x"}),
     Door("GET", "v1/platform/tenants/<str:tenant_id>", "platform"),
@@ -235,6 +253,8 @@ HOT_DOORS = [
 ]
 #: They answer the same to everybody and hold nothing of a tenant.
 PUBLIC = {"healthz", "readyz", "metrics", "v1/openapi.json", "v1/docs"}
+#: A signature opens them, to whoever has it: what is tried there is in `tests/billing/test_exports_api.py`.
+SIGNED = {"v1/report_files/<str:token>"}
 MISSING = "0" * 32
 
 
@@ -266,7 +286,7 @@ def test_every_route_and_method_has_a_row() -> None:
             found["public"].add(("", route))
     assert found["tenant"] == {(door.method, door.route) for door in DOORS}
     assert found["platform"] == {(door.method, door.route) for door in PLATFORM_DOORS}
-    assert {route for _, route in found["public"]} == PUBLIC
+    assert {route for _, route in found["public"]} == PUBLIC | SIGNED
     assert {path.lstrip("/") for path in ENDPOINTS} == {door.route for door in HOT_DOORS}
     assert DocsView.authentication_classes == []
 
@@ -348,6 +368,17 @@ def a_webhook(member: Member) -> dict[str, str]:
     return {"endpoint": endpoint, "delivery": delivery["id"]}
 
 
+def a_report(member: Member) -> dict[str, str]:
+    """A report that was asked for, and a schedule."""
+    asked = {"kind": "costs", "start_time": 1_700_000_000}
+    report = member.client.post("/v1/reports", {**asked, "models": ["acmemark"]}, format="json").json()["id"]
+    again = {"kind": "costs", "name": "acmemark", "every": "month"}
+    return {
+        "report": report,
+        "schedule": member.client.post("/v1/report_schedules", again, format="json").json()["id"],
+    }
+
+
 @pytest.fixture
 def theirs(acme: Member) -> dict[str, str]:
     """The ids of one of each of acme's objects, as acme's own client sees them."""
@@ -382,6 +413,7 @@ def theirs(acme: Member) -> dict[str, str]:
         "completion": completion, "feedback": feedback, "calls": calls, "job": job,
         "prompt": prompt, "version": "acmemark", "label": "acmemark",
         "deployment": deployment, "variant": variant, "grant": grant_id, **a_webhook(acme),
+        **a_report(acme),
     }  # fmt: skip
 
 
@@ -395,6 +427,7 @@ NOBODYS = {
     "endpoint": f"we_{MISSING}", "delivery": f"wd_{MISSING}",
     "deployment": f"deployment_{MISSING}", "variant": f"variant_{MISSING}",
     "grant": f"grant_{MISSING}",
+    "report": f"report_{MISSING}", "schedule": f"schedule_{MISSING}",
 }  # fmt: skip
 
 

@@ -80,6 +80,8 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         client.post(f"/v1/webhook_endpoints/{endpoint['id']}/test", json={})  # reaches nobody, and that is kept
         [delivery] = client.get("/v1/webhook_deliveries").json()["data"]
         post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
+        report = post("reports", json={"kind": "ledger", "start_time": 1_700_000_000, "models": [mark]})
+        schedule = post("report_schedules", json={"kind": "focus", "name": mark, "every": "month"})
         model = f"{mark}-model"
         upstream = ground.upstream.url
         ground.manage(
@@ -105,6 +107,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             json={"input_file_id": calls["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"},
         )
         eventually(lambda: client.get(f"/v1/batches/{job['id']}").json()["status"] in ("completed", "failed"))
+        eventually(lambda: client.get(f"/v1/reports/{report['id']}").json()["status"] == "completed")
         eventually(lambda: client.get(f"/v1/vector_stores/{store['id']}").json()["file_counts"]["completed"] == 1)
     ground.sql("UPDATE tenants_tenant SET name = %s WHERE id = %s RETURNING id", mark, tenant.id)
     email = f"{mark}@example.org"
@@ -166,6 +169,8 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "variant_id": variant["id"],
         "deployment_id": public_id("deployment_", account.id),
         "job_id": job["id"],
+        "report_id": report["id"],
+        "schedule_id": schedule["id"],
         "version_id": mark,
         "label_id": mark,
     }

@@ -42,6 +42,7 @@ _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _LISTS = (
     "files", "vector_stores", "api_keys", "signing_secrets", "vector_stores/{own_store_id}/files", "chat/completions",
     "prompts", "feedback", "batches", "safety_policy/versions", "safety_screenings", "webhook_endpoints", "webhook_deliveries",
+    "reports", "report_schedules",
 )  # fmt: skip
 _VARIES = re.compile(
     r'csrfmiddlewaretoken" value="\w+"|nonce="[^"]+"|nonce-[\w+/=-]+|"created(_at)?":\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}'
@@ -108,7 +109,9 @@ def _controls(ground: Ground, acme: Furnished) -> list[str]:
 
 
 def _api_routes() -> list[str]:
-    return [route for route in _routes(get_resolver()) if route.startswith("v1/") and _PARAMETER.search(route)]
+    """Those that name an object; a report's download link is a signature, which opens it to whoever asks."""
+    routes = (route for route in _routes(get_resolver()) if route.startswith("v1/") and _PARAMETER.search(route))
+    return [route for route in routes if not route.startswith("v1/report_files/")]
 
 
 def _told(answer: httpx2.Response, sent: dict[str, str]) -> tuple[int, str]:
