@@ -13,6 +13,7 @@ from tenants.scope import acting_for
 from .exports import making, requests, schedules
 from .models import Report
 from .reservations import settle_expired
+from .rollups import roll_up
 from .variance import raise_alerts
 
 
@@ -28,6 +29,12 @@ def sweep_variance_alerts() -> None:
     """Raise the alerts of usage above holds."""
     while raise_alerts() == 100:
         pass
+
+
+@shared_task
+def roll_up_usage() -> None:
+    """Add the ledger's new lines to its sums by hour and day."""
+    roll_up()
 
 
 _making = threading.Lock()

@@ -52,6 +52,7 @@ app.conf.beat_schedule = {
     "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},
     "sweep webhooks": {"task": "tenants.webhooks.tasks.sweep_webhooks", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
+    "roll up usage": {"task": "billing.tasks.roll_up_usage", "schedule": 10.0, "options": {"expires": 10}},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
     "sweep mail": {"task": "tenants.tasks.sweep_mail", "schedule": 10.0},
     "sweep reports": {"task": "billing.tasks.sweep_reports", "schedule": 5.0},

@@ -15,6 +15,7 @@ from .plans import Plan, Subscription
 from .prices import BookPrice, Entry, Price, PriceBase, ProviderPrice, TenantPrice
 from .reports import Report, ReportSchedule
 from .reservations import Reservation
+from .rollups import RollUpMark, UsageDay, UsageHour, UsageSum, UserDay
 from .statements import CreditNote, Statement, StatementLine
 from .variance import Variance, VarianceAccount, VarianceAlert
 
@@ -37,13 +38,18 @@ __all__ = [
     "Report",
     "ReportSchedule",
     "Reservation",
+    "RollUpMark",
     "Statement",
     "StatementLine",
     "Subscription",
     "TenantAllowance",
     "TenantPrice",
     "UnitCounts",
+    "UsageDay",
+    "UsageHour",
     "UsageRecord",
+    "UsageSum",
+    "UserDay",
     "Variance",
     "VarianceAccount",
     "VarianceAlert",

@@ -5,7 +5,7 @@ from decimal import Decimal
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Now
 
 from tenants.append_only import AppendOnly
 from tenants.managers import TenantModel
@@ -21,6 +21,14 @@ from .meters import Meter
 _WITHOUT_HOLD = (
     "NEW.corrects IS NOT NULL OR NEW.period_start <> date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date"
 )
+
+
+class CurrentTransaction(models.Func):
+    """The number of the transaction that writes the row."""
+
+    function = "pg_current_xact_id"
+    template = "(%(function)s()::text)"
+    output_field = models.TextField()
 
 
 class UsageRecord(TenantModel):
@@ -61,6 +69,11 @@ class UsageRecord(TenantModel):
     occurred_at = models.DateTimeField(db_default=Now())
     corrects = models.UUIDField(null=True, help_text="The line that this one corrects.")
     reason = models.CharField(max_length=200, default="", db_default="", help_text="Why, of a correction.")
+    xact = models.BigIntegerField(
+        db_default=Cast(CurrentTransaction(), models.BigIntegerField()),
+        editable=False,
+        help_text="The transaction that wrote it: by it the sums know which lines are new, in whatever order they commit.",
+    )
 
     app_may = ("SELECT", "INSERT")
     definer_may = ("SELECT",)
@@ -95,4 +108,5 @@ class UsageRecord(TenantModel):
                 name="billing_usage_corrections",
                 condition=models.Q(corrects__isnull=False),
             ),
+            models.Index(fields=["xact"], name="billing_usage_new"),
         ]
