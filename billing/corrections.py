@@ -62,6 +62,11 @@ def correct(
         # One at a time for a line, whose row nobody may lock.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"correct {corrects}"])
         line = _line(corrects, quantity)
+        # Before the row is: accounts that are opened count the rows that are there.
+        cursor.execute(
+            "SELECT add_spent(%s, %s, %s, %s, %s)",
+            [tenant_id, line.key_id, orjson.dumps(line.tags).decode(), now, cost],
+        )
         row = UsageRecord.objects.create(
             id=uuid7(),
             **{name: getattr(line, name) for name in _SAME},
@@ -73,10 +78,6 @@ def correct(
             reason=reason,
             period_start=now.astimezone(UTC).date().replace(day=1),
             occurred_at=now,
-        )
-        cursor.execute(
-            "SELECT add_spent(%s, %s, %s, %s, %s)",
-            [tenant_id, line.key_id, orjson.dumps(line.tags).decode(), now, cost],
         )
         changes = {"corrects": str(line.id), "quantity": quantity, "cost": str(cost), "reason": reason}
         record(by=by, action="usage.corrected", target=row, changes=changes)

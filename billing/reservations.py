@@ -4,7 +4,6 @@ Both are one round trip inside the caller's scope, so a caller can share the tra
 is for. Overspending is impossible: the hold is taken by a conditional update on every budget above the caller.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,42 +19,15 @@ from django.db.models.functions import Greatest, Now
 from tenants.errors import AtriumError
 from tenants.scope import acting_for, tenant_scope
 
-from .models import Budget, BudgetAccount, Reservation
+from .amounts import plain as plain
+from .budgets.refusals import BudgetExhausted as BudgetExhausted
+from .budgets.refusals import BudgetHeld as BudgetHeld
+from .budgets.refusals import budget_error
+from .budgets.refusals import budget_refusal as budget_refusal
+from .models import Reservation
 from .prices import Quote
 
 logger = logging.getLogger(__name__)
-
-
-class BudgetExhausted(AtriumError):
-    """The budget is spent: trying again does not help before it resets, so the SDK is told not to."""
-
-    status = 429
-    type = "insufficient_quota"
-    code = "insufficient_quota"
-
-    def __init__(self, detail: dict[str, Any]) -> None:
-        super().__init__(
-            f"Budget '{detail['budget']}' is exhausted: {detail['spent']} of {detail['limit']} {detail['currency']} spent, "
-            f"this call needs up to {detail['needed']}. It resets on {detail['resets_at']}; ask an admin to raise it.",
-            data={"budget": detail},
-            headers={"x-should-retry": "false"},
-        )
-
-
-class BudgetHeld(AtriumError):
-    """Not spent, but held by calls under way; what they leave over is free again when they end."""
-
-    status = 429
-    type = "rate_limit_error"
-    code = "budget_held"
-
-    def __init__(self, detail: dict[str, Any]) -> None:
-        super().__init__(
-            f"Budget '{detail['budget']}' has {detail['held']} of {detail['limit']} {detail['currency']} held by calls "
-            f"under way. Try again when they end, or ask for fewer max_tokens.",
-            data={"budget": detail},
-            headers={"retry-after": "1"},
-        )
 
 
 class HoldGone(AtriumError):
@@ -97,12 +69,6 @@ class UsageLine:
         return {**line, "estimated": True} if self.estimated else line
 
 
-def plain(amount: Decimal) -> str:
-    """An amount for people and for JSON: every digit it has, no exponent, no trailing zeros below the cent."""
-    whole, _, fraction = f"{amount:f}".partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
-
-
 def lines_json(lines: Iterable[UsageLine]) -> str:
     """Usage lines as `settle_spend` reads them; empty ones are left out."""
     return orjson.dumps([line.as_json() for line in lines if line.quantity]).decode()
@@ -122,22 +88,6 @@ def prices_json(quote: Quote) -> str:
         text = orjson.dumps([price.as_json() for price in quote.values()]).decode()
         found = _rendered[id(quote)] = (quote, text)
     return found[1]
-
-
-def budget_error(error: DatabaseError) -> AtriumError | None:
-    """The refusal inside a database error of `reserve_spend`; None where it is another error."""
-    cause = error.__cause__
-    if getattr(cause, "sqlstate", None) != "AT429":
-        return None
-    return budget_refusal(cause.diag.message_detail)  # type: ignore[union-attr]
-
-
-def budget_refusal(detail_json: str) -> AtriumError:
-    """The refusal that `reserve_spend` states in the detail of its AT429."""
-    detail = json.loads(detail_json, parse_float=Decimal, parse_int=Decimal)
-    spent_out = detail["spent"] + detail["needed"] > detail["limit"]
-    detail = {name: plain(value) if isinstance(value, Decimal) else value for name, value in detail.items()}
-    return BudgetExhausted(detail) if spent_out else BudgetHeld(detail)
 
 
 def reserve(
@@ -269,29 +219,3 @@ def settle_expired(*, limit: int = 100) -> int:
             except DatabaseError:
                 logger.exception("reservation %s of tenant %s cannot be ended", reservation_id, tenant_id)
     return ended
-
-
-@dataclass(frozen=True)
-class BudgetState:
-    """A budget and its current month."""
-
-    budget: Budget
-    spent: Decimal
-    held: Decimal
-
-    @property
-    def left(self) -> Decimal:
-        """What can still be reserved."""
-        return self.budget.limit - self.spent - self.held
-
-
-def budget_states(*, period_start: Any) -> list[BudgetState]:
-    """The current tenant's budgets with the month that starts on `period_start` (a date)."""
-    with tenant_scope():
-        accounts = {account.budget_id: account for account in BudgetAccount.objects.filter(period_start=period_start)}
-        return [
-            BudgetState(budget, accounts[budget.id].spent, accounts[budget.id].held)
-            if budget.id in accounts
-            else BudgetState(budget, Decimal(0), Decimal(0))
-            for budget in Budget.objects.order_by("id")
-        ]

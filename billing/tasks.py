@@ -10,6 +10,7 @@ from tenants import work
 from tenants.doorbells import ring, ring_on_commit, ring_swept, worker_name
 from tenants.scope import acting_for
 
+from .budgets import alerts
 from .exports import making, requests, schedules
 from .models import Report
 from .reservations import settle_expired
@@ -83,3 +84,15 @@ def start_report(**report: Any) -> Report:
     asked = requests.create_report(**report)
     ring_on_commit(make_report)
     return asked
+
+
+@shared_task
+def sweep_budget_alerts() -> None:
+    """Tell what budgets have reached."""
+    alerts.raise_alerts(now=datetime.now(UTC))
+
+
+@shared_task
+def forecast_budgets() -> None:
+    """Tell which budgets are on their way beyond their limit."""
+    alerts.raise_alerts(now=datetime.now(UTC), forecast=True)

@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from . import api, budgets_api
+from . import api
+from .budgets import api as budgets_api
 from .exports import api as exports_api
 from .exports import platform_api as platform_exports_api
 from .prices import api as prices_api
 
 urlpatterns = [
     path("budgets", budgets_api.BudgetsView.as_view()),
+    path("budgets/<str:budget_id>", budgets_api.BudgetView.as_view()),
+    path("budgets/<str:budget_id>/alerts", budgets_api.BudgetAlertsView.as_view()),
     path("organization/usage/completions", api.CompletionsUsageView.as_view()),
     path("organization/usage/embeddings", api.EmbeddingsUsageView.as_view()),
     path("organization/costs", api.CostsView.as_view()),

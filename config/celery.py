@@ -54,6 +54,8 @@ app.conf.beat_schedule = {
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "roll up usage": {"task": "billing.tasks.roll_up_usage", "schedule": 10.0, "options": {"expires": 10}},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
+    "sweep budget alerts": {"task": "billing.tasks.sweep_budget_alerts", "schedule": 10.0},
+    "forecast budgets": {"task": "billing.tasks.forecast_budgets", "schedule": 3600.0},
     "sweep mail": {"task": "tenants.tasks.sweep_mail", "schedule": 10.0},
     "sweep reports": {"task": "billing.tasks.sweep_reports", "schedule": 5.0},
     "expire reports": {"task": "billing.tasks.expire_reports", "schedule": 600.0},

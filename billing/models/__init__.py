@@ -5,7 +5,7 @@ no foreign keys to rows that can be erased.
 """
 
 from .allowances import AllowanceBase, PlanAllowance, TenantAllowance
-from .budgets import Budget, BudgetAccount
+from .budgets import Budget, BudgetAccount, BudgetAlert, TokenAccount
 from .columns import money
 from .counts import UnitCounts
 from .ledger import UsageRecord
@@ -24,6 +24,7 @@ __all__ = [
     "BookPrice",
     "Budget",
     "BudgetAccount",
+    "BudgetAlert",
     "CreditNote",
     "Entry",
     "Limit",
@@ -44,6 +45,7 @@ __all__ = [
     "Subscription",
     "TenantAllowance",
     "TenantPrice",
+    "TokenAccount",
     "UnitCounts",
     "UsageDay",
     "UsageHour",

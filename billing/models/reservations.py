@@ -34,6 +34,8 @@ class Reservation(TenantModel):
     currency = models.CharField(max_length=3)
     prices = models.JSONField(help_text="The prices in force at reservation (`UnitPrice.as_json`).")
     accounts = models.JSONField(default=list, help_text="The budget accounts that hold it.")
+    tokens = models.BigIntegerField(default=0, db_default=0, help_text="Of the month's quotas, held beside the money.")
+    quotas = models.JSONField(default=list, db_default=[], help_text="The token accounts that hold them.")
     period_start = models.DateField()
     created_at = models.DateTimeField(
         db_default=Now(), editable=False, help_text="By which its day and month are told; a part has its call's."

@@ -1,22 +1,5 @@
 -- Charges that no hold precedes, and corrections: they reach the budgets of their period even above its limits.
 
--- The accounts of the budgets above a caller at p_at, made where they are missing, locked in the order of reserve_spend.
-CREATE OR REPLACE FUNCTION accounts_above(p_tenant uuid, p_key uuid, p_tags jsonb, p_at timestamptz)
-RETURNS SETOF uuid LANGUAGE plpgsql AS $$
-DECLARE
-    v_month date := date_trunc('month', p_at AT TIME ZONE 'utc')::date;
-BEGIN
-    INSERT INTO billing_budgetaccount (tenant_id, id, budget_id, period_start)
-        SELECT p_tenant, uuidv7(), b.id, v_month FROM billing_budget b
-         WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = p_key)
-         ORDER BY b.key_id NULLS LAST, b.id
-        ON CONFLICT (tenant_id, budget_id, period_start) DO NOTHING;
-    RETURN QUERY SELECT a.id FROM billing_budgetaccount a
-        JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
-       WHERE a.tenant_id = p_tenant AND a.period_start = v_month AND (b.key_id IS NULL OR b.key_id = p_key)
-       ORDER BY b.key_id NULLS LAST, b.id FOR UPDATE OF a;
-END $$;
-
 -- Add an amount, which may be negative, to what is spent of the budgets above a caller at p_at.
 CREATE OR REPLACE FUNCTION add_spent(p_tenant uuid, p_key uuid, p_tags jsonb, p_at timestamptz, p_amount numeric)
 RETURNS void LANGUAGE plpgsql AS $$

@@ -20,6 +20,7 @@ DECLARE
     v_account uuid;
     v_alone boolean;
 BEGIN
+    PERFORM stand_by_budgets(p_tenant);
     UPDATE billing_reservation
        SET state = CASE WHEN p_state = 'charged' THEN 'settled' WHEN p_state NOT IN ('expired', 'orphaned') THEN p_state
                         WHEN dispatched_at IS NULL THEN 'released' ELSE 'unknown' END,
@@ -28,6 +29,9 @@ BEGIN
        AND (p_state <> 'expired' OR expires_at < clock_timestamp()) RETURNING * INTO r;
     IF NOT FOUND THEN
         RETURN NULL;
+    END IF;
+    IF r.tokens > 0 THEN
+        PERFORM use_tokens(r, p_lines);
     END IF;
     IF p_state = 'charged' THEN
         v_at := r.created_at;

@@ -1,7 +1,7 @@
 -- A generation's life: admitted, claimed, settled, many calls in one round trip and one transaction.
 -- The app role calls these outside any scope: they open each tenant's scope themselves, transaction-locally, one after
--- the other in the order of the tenants, and end it. Within a tenant, locks are taken in one order (the keys' budgets,
--- the tenant's), so that no two batches can wait for each other.
+-- the other in the order of the tenants, and end it. Within a tenant, locks are taken in one order (`lock_accounts`), so
+-- that no two batches can wait for each other.
 
 CREATE OR REPLACE FUNCTION enter_scope(p_tenant uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -15,14 +15,6 @@ END $$;
 
 CREATE OR REPLACE FUNCTION leave_scope() RETURNS void LANGUAGE sql AS $$
     SELECT set_config('app.tenant_id', '', true)
-$$;
-
--- Lock the budgets that several calls of a tenant will touch, in the order in which one call locks them.
-CREATE OR REPLACE FUNCTION lock_accounts(p_tenant uuid, p_keys uuid[]) RETURNS void LANGUAGE sql AS $$
-    SELECT 1 FROM billing_budgetaccount a JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
-     WHERE a.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = ANY (p_keys))
-       AND a.period_start >= (date_trunc('month', clock_timestamp() AT TIME ZONE 'utc') - interval '1 month')::date
-     ORDER BY b.key_id NULLS LAST, b.id, a.period_start FOR UPDATE OF a
 $$;
 
 -- Whether nobody waits for a call: a response whose inbox is none, or a log of its own. Of others the request is not
@@ -120,6 +112,7 @@ DECLARE
 BEGIN
     FOR c IN SELECT w.tenant_id, w.id, w.attempt FROM claim_work(p_queue, p_worker, p_lease, p_max, p_most_running) w LOOP
         PERFORM enter_scope(c.tenant_id);
+        PERFORM stand_by_budgets(c.tenant_id);
         UPDATE billing_reservation r SET dispatched_at = clock_timestamp()
          WHERE r.tenant_id = c.tenant_id AND r.id = c.id AND r.state = 'open';
         RETURN QUERY
@@ -143,7 +136,7 @@ DECLARE
     v_background boolean;
 BEGIN
     FOR c IN
-        SELECT x.*, array_agg(x.key) OVER (PARTITION BY x.tenant) AS keys
+        SELECT x.*, array_agg(x.id) OVER (PARTITION BY x.tenant) AS ids
           FROM jsonb_to_recordset(p_calls) AS x (
                n int, tenant uuid, id uuid, key uuid, attempt int, state text, reservation_state text, answer jsonb,
                error jsonb, attempts jsonb, lines jsonb, retention_days int)
@@ -155,8 +148,8 @@ BEGIN
             END IF;
             PERFORM enter_scope(c.tenant);
             v_tenant := c.tenant;
-            IF cardinality(c.keys) > 1 THEN
-                PERFORM lock_accounts(c.tenant, c.keys);
+            IF cardinality(c.ids) > 1 THEN
+                PERFORM lock_held(c.tenant, c.ids);
             END IF;
         END IF;
         n := c.n;

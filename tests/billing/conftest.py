@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
+from billing.budgets.setting import set_budget
 from billing.models import BudgetAccount, UsageRecord
-from billing.plans import set_budget
 from billing.prices import Quote, UnitPrice
 from billing.reservations import UsageLine, reserve
 from tenants.audit import COMMAND_LINE

@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from billing.budgets.setting import BudgetConflict, set_budget
 from billing.models import Budget, Plan, Subscription
-from billing.plans import BudgetConflict, current_plan, set_budget
+from billing.plans import current_plan
 from tenants.audit import COMMAND_LINE
 from tenants.errors import InvalidRequest
 from tenants.models import ApiKey, AuditEvent, Tenant

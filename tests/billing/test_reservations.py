@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connections, transaction
 
+from billing.budgets.states import budget_states
 from billing.models import Budget, BudgetAccount, Reservation, UsageRecord
 from billing.prices import UnitPrice
 from billing.reservations import (
@@ -16,7 +17,6 @@ from billing.reservations import (
     BudgetHeld,
     HoldGone,
     UsageLine,
-    budget_states,
     charge_unknown,
     dispatched,
     plain,
@@ -198,7 +198,7 @@ def test_other_tenants_budgets_are_untouched(till, globex):
     budget = other.budget("1.00")
     till.hold("5.00")
     with other.acting():
-        assert [(state.spent, state.held) for state in budget_states(period_start=date(2026, 1, 1))] == [(0, 0)]
+        assert [(state.spent, state.held) for state in budget_states(now=datetime(2026, 1, 1, tzinfo=UTC))] == [(0, 0)]
     reservation, _ = other.hold("0.5")
     with till.acting():
         assert settle(reservation, tokens(1, 1)) is None
@@ -342,7 +342,7 @@ def test_budget_states_say_what_is_left(till):
     till.hold("0.10")
     with till.acting():
         settle(reservation, tokens(10_000, 0))
-        (state,) = budget_states(period_start=datetime.now(UTC).date().replace(day=1))
+        (state,) = budget_states(now=datetime.now(UTC))
     assert (state.spent, state.held, state.left) == (Decimal("0.025"), Decimal("0.10"), Decimal("0.875"))
 
 

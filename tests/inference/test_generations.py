@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from django.db import connection, transaction
 
+from billing.budgets.setting import set_budget
 from billing.limits import Level, Rates
 from billing.models import BudgetAccount, Reservation, UsageRecord
-from billing.plans import set_budget
 from billing.reservations import BudgetExhausted, BudgetHeld, UsageLine, settle_expired
 from inference import generations
 from inference.calls import Admission, Admitted, Call, Outcome, Settlement

@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Budget, UsageRecord
+from billing.models import Budget, BudgetAlert, UsageRecord
 from inference.models import (
     Feedback,
     Generation,
@@ -50,7 +50,7 @@ __all__ = ["plain_static_files"]
 MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership,
-    AuditEvent, Tenant, Budget, UsageRecord,
+    AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord,
     Generation, Grant, InferenceAttempt, Prompt, PromptVersion, Feedback, SafetyPolicy, Screening, Variant,
 ]  # fmt: skip
 ACTIONS = {
@@ -87,6 +87,9 @@ def theirs(acme: Member) -> dict[type, Any]:
         )
         document = VectorStoreFile.objects.create(**own, store=store, file=file, chunking={})
         budget = Budget.objects.create(**own, name=MARK, limit=5, currency="USD")
+        alert = BudgetAlert.objects.create(
+            **own, budget=budget, period_start="2026-01-01", kind="share", share=80, limit=5, spent=4
+        )
         usage = UsageRecord.objects.create(
             **own, reservation_id=uuid7(), request_id=uuid7(), attempt=1, operation="chat", model=MARK,
             meter="input_tokens", quantity=1, unit_price=1, per=1, cost=1, currency="USD", period_start="2026-01-01",
@@ -136,6 +139,7 @@ def theirs(acme: Member) -> dict[type, Any]:
             hook,
             WebhookDelivery.objects.get(),
             budget,
+            alert,
             usage,
             call,
             event,

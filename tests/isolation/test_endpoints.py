@@ -104,6 +104,10 @@ DOORS = [
     Door("POST", "v1/webhook_deliveries/<str:delivery_id>/resend", "webhooks.write"),
     Door("GET", "v1/budgets", "budgets.read"),
     Door("POST", "v1/budgets", "budgets.write", {"name": "b", "limit": "5", "api_key_id": "{key}"}),
+    Door("GET", "v1/budgets/<str:budget_id>", "budgets.read"),
+    Door("POST", "v1/budgets/<str:budget_id>", "budgets.write", {"limit": "6"}),
+    Door("DELETE", "v1/budgets/<str:budget_id>", "budgets.write"),
+    Door("GET", "v1/budgets/<str:budget_id>/alerts", "budgets.read"),
     Door("GET", "v1/reports", "usage.read"),
     Door("POST", "v1/reports", "reports.write", {"kind": "costs", "start_time": 1_700_000_000}),
     Door("GET", "v1/reports/<str:report_id>", "usage.read"),
@@ -407,13 +411,14 @@ def theirs(acme: Member) -> dict[str, str]:
     grant_id = acme.client.post("/v1/grants", alias, format="json").json()["id"]
     tenant = public_id("tenant_", acme.tenant.id)
     key_id = public_id("key_", key.id)
+    budget = acme.client.post("/v1/budgets", {"name": "acmemark", "limit": "5"}, format="json").json()["id"]
     return {
         "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
         "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
         "completion": completion, "feedback": feedback, "calls": calls, "job": job,
         "prompt": prompt, "version": "acmemark", "label": "acmemark",
         "deployment": deployment, "variant": variant, "grant": grant_id, **a_webhook(acme),
-        **a_report(acme),
+        **a_report(acme), "budget": budget,
     }  # fmt: skip
 
 
@@ -427,7 +432,7 @@ NOBODYS = {
     "endpoint": f"we_{MISSING}", "delivery": f"wd_{MISSING}",
     "deployment": f"deployment_{MISSING}", "variant": f"variant_{MISSING}",
     "grant": f"grant_{MISSING}",
-    "report": f"report_{MISSING}", "schedule": f"schedule_{MISSING}",
+    "report": f"report_{MISSING}", "schedule": f"schedule_{MISSING}", "budget": f"budget_{MISSING}",
 }  # fmt: skip
 
 
@@ -525,6 +530,7 @@ def test_after_a_stranger_knocked_everywhere_nothing_has_changed(
         "/v1/safety_policy",
         "/v1/safety_screenings",
         "/v1/budgets",
+        f"/v1/budgets/{theirs['budget']}/alerts",
         "/v1/allocation_tags",
         f"/v1/chat/completions/{theirs['completion']}",
         f"/v1/prompts/{theirs['prompt']}",

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from billing.budgets.setting import set_budget
 from billing.models import Reservation, TenantPrice, UsageRecord
-from billing.plans import set_budget
 from knowledge import attachments, ports, reembedding, vector_stores
 from knowledge.models import Chunk, Embedding, Reembedding, VectorStore, VectorStoreFile
 from knowledge.ports import EmbedderUnavailable

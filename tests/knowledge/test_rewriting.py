@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from billing.budgets.setting import set_budget
 from billing.models import Reservation, UsageRecord
-from billing.plans import set_budget
 from inference import catalogue
 from inference.models import Model, TenantDeployment
 from inference.rewriting import ChatWriter

@@ -10,6 +10,8 @@ import orjson
 from django.apps import apps
 
 from billing.models import (
+    Budget,
+    BudgetAlert,
     CreditNote,
     Limit,
     LimitOverride,
@@ -18,6 +20,7 @@ from billing.models import (
     StatementLine,
     TenantAllowance,
     TenantPrice,
+    TokenAccount,
     UnitCounts,
 )
 from inference.models import CachedResponse, CachePolicy, Grant, Model, TenantDeployment
@@ -79,7 +82,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         endpoint = post("webhook_endpoints", json=hook)
         client.post(f"/v1/webhook_endpoints/{endpoint['id']}/test", json={})  # reaches nobody, and that is kept
         [delivery] = client.get("/v1/webhook_deliveries").json()["data"]
-        post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
+        budget = post("budgets", json={"name": mark, "limit": "5", "api_key_id": key["id"]})
         report = post("reports", json={"kind": "ledger", "start_time": 1_700_000_000, "models": [mark]})
         schedule = post("report_schedules", json={"kind": "focus", "name": mark, "every": "month"})
         model = f"{mark}-model"
@@ -146,6 +149,11 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         BucketObject.objects.create(
             tenant_id=tenant_id, source=BucketSource.objects.get(), key=mark.encode(), etag=mark, size=1, reason=mark
         )
+        BudgetAlert.objects.create(
+            tenant_id=tenant_id, budget=Budget.objects.get(name=mark), period_start="2026-01-01", kind="share", share=80,
+            limit=5, spent=4,
+        )  # fmt: skip
+        TokenAccount.objects.create(tenant_id=tenant_id, period_start="2026-01-01")
         Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
         _close_a_month(tenant_id, mark)
@@ -155,6 +163,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "batch_id": batch["id"],
         "source_id": source["id"],
         "key_id": key["id"],
+        "budget_id": budget["id"],
         "secret_id": secret["id"],
         "endpoint_id": endpoint["id"],
         "delivery_id": delivery["id"],

@@ -57,6 +57,7 @@ FUNCTIONS = (
     "SELECT finish_work(%(other)s, %(inference_generation)s, 1) OR NULL",
     "SELECT nullif(enqueue_work(%(other)s, %(fresh)s, 'ingestion')::text, '')",
     "SELECT reserve_spend(%(other)s, %(fresh)s, %(fresh)s, NULL, 'x', '', 0, 1, 'USD', '[]', '1 minute')",
+    "SELECT accounts_above(%(other)s, NULL, '{}', clock_timestamp())",
     "SELECT reserve_child(%(other)s, %(fresh)s, %(billing_reservation)s, 'x', 0, 1, '[]', '1 minute')",
     "SELECT charge_spend(%(other)s, %(fresh)s, NULL, 'x', '', '{}', 'USD', '[]', '[]', clock_timestamp())",
     "SELECT nullif(add_spent(%(other)s, NULL, '{}', clock_timestamp(), 1)::text, '')",

@@ -39,6 +39,7 @@ PAGES = {
     "tenants/auditevent": ("audit", False),
     "tenants/tenant": ("settings", False),
     "billing/budget": ("budgets", True),
+    "billing/budgetalert": ("budgets", False),
     "billing/usagerecord": ("usage", False),
     "inference/generation": ("usage", False),
     "inference/grant": ("models", False),
@@ -339,7 +340,7 @@ def test_names_with_script_are_shown_as_text(acme, settings, tmp_path):
     upload(client, f"{bad}b>.txt")
     client.post("/admin/tenants/apikey/add/", {"name": f'{bad}"=cmd()', "scopes": ["inference"]})
     client.post("/admin/tenants/tenant/" + str(acme.tenant.id) + "/change/", {"name": bad, "content_retention_days": 1})
-    client.post("/admin/billing/budget/add/", {"name": bad, "limit": "5"})
+    client.post("/admin/billing/budget/add/", {"name": bad, "limit": "5", "period": "month"})
     client.post("/admin/knowledge/vectorstore/add/", {"name": bad})
     for page in ("", *(f"{page}/" for page in PAGES)):
         assert bad not in client.get(f"/admin/{page}").content.decode(), page
@@ -348,18 +349,22 @@ def test_names_with_script_are_shown_as_text(acme, settings, tmp_path):
 
 def test_a_budget_shows_what_is_left(acme):
     client = desk(seat(acme, "admin"))
-    client.post("/admin/billing/budget/add/", {"name": "monthly cap", "limit": "50.5"})
+    form = {"name": "monthly cap", "limit": "50.5", "period": "month", "hard": "on", "alert_shares": "50,90"}
+    client.post("/admin/billing/budget/add/", {**form, "tag": "team = ads"})
     with in_scope(acme) as tenant_id:
         budget = Budget.objects.get(name="monthly cap")
+        assert (budget.tag_name, budget.tag_value, budget.hard, budget.alert_shares) == ("team", "ads", True, [50, 90])
         month = datetime.now(UTC).date().replace(day=1)
         budget.accounts.create(tenant_id=tenant_id, period_start=month, spent=Decimal("20.25"), held=Decimal("0.125"))
     page = client.get("/admin/billing/budget/").content.decode()
-    for figure in ("50.50 USD", "20.25 USD", "0.125 USD", "30.125 USD"):
+    for figure in ("50.50 USD", "20.25 USD", "0.125 USD", "30.125 USD", "all keys, team = ads"):
         assert figure in page
-    client.post(f"/admin/billing/budget/{budget.id}/change/", {"limit": "60"})
+    assert "at the period" in client.get(f"/admin/billing/budget/{budget.id}/change/").content.decode()
+    client.post(f"/admin/billing/budget/{budget.id}/change/", {**form, "limit": "60"})
     with in_scope(acme):
         assert Budget.objects.get(id=budget.id).limit == 60
-    assert [action for action, _ in actions_of(acme)][-2:] == ["budget.set", "budget.set"]
+    client.post(f"/admin/billing/budget/{budget.id}/delete/", {"post": "yes"})
+    assert [action for action, _ in actions_of(acme)][-3:] == ["budget.set", "budget.set", "budget.deleted"]
 
 
 def test_usage_adds_up_by_model(acme):
@@ -461,10 +466,8 @@ def test_staff_make_a_tenant_its_owner_and_a_budget(staff, committed):
     assert made is not None
     member = {"for_tenant": made[1], "email": "boss@initech.example", "role": "owner"}
     assert staff.post("/admin/tenants/membership/add/", member).status_code == 302
-    assert (
-        staff.post("/admin/billing/budget/add/", {"for_tenant": made[1], "name": "cap", "limit": "9"}).status_code
-        == 302
-    )
+    budget = {"for_tenant": made[1], "name": "cap", "limit": "9", "period": "month"}
+    assert staff.post("/admin/billing/budget/add/", budget).status_code == 302
     assert "boss@initech.example" in staff.get("/admin/tenants/membership/").content.decode()
     assert "9.00 USD" in staff.get("/admin/billing/budget/").content.decode()
     trail = staff.get(f"/admin/tenants/tenant/{made[1]}/history/").content.decode()

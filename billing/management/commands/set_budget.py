@@ -4,8 +4,8 @@ from argparse import ArgumentParser, ArgumentTypeError
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from billing.plans import set_budget
-from billing.reservations import plain
+from billing.amounts import plain
+from billing.budgets.setting import set_budget
 from tenants.audit import COMMAND_LINE
 from tenants.command_line import OperatorCommand
 from tenants.registry import require_tenant

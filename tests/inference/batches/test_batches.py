@@ -11,8 +11,8 @@ from uuid import UUID
 import orjson
 import pytest
 
+from billing.budgets.setting import set_budget
 from billing.models import Reservation, UsageRecord
-from billing.plans import set_budget
 from billing.reservations import UsageLine
 from inference import generations
 from inference.batches import driving, feeding

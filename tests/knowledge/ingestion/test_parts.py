@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing import plans
+from billing.budgets import setting
 from billing.models import Reservation, UsageRecord
 from knowledge import attachments, files, ingestion
 from knowledge.ingestion import company, parts
@@ -380,7 +380,7 @@ def test_a_hold_that_ran_out_is_taken_anew_for_the_charge(acting):
 
 
 def test_a_budget_that_cannot_pay_all_parts_refuses_before_the_first(acting, words):
-    plans.set_budget(name="month", limit=Decimal("0.00000001"), currency="USD", by=COMMAND_LINE)
+    setting.set_budget(name="month", limit=Decimal("0.00000001"), currency="USD", by=COMMAND_LINE)
     attached = attach(make_store(), upload(LONG), key_id=uuid.uuid4())
     ingest()
     failed = fresh(attached)

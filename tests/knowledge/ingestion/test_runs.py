@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing import plans
+from billing.budgets import setting
 from billing.models import Reservation, UsageRecord
 from billing.prices import quote
 from billing.reservations import reserve
@@ -264,7 +264,7 @@ def test_a_bad_file_fails_with_its_reason_and_the_next_is_done(acting):
 
 
 def set_budget(limit: str):
-    return plans.set_budget(name="month", limit=Decimal(limit), currency="USD", by=COMMAND_LINE)
+    return setting.set_budget(name="month", limit=Decimal(limit), currency="USD", by=COMMAND_LINE)
 
 
 def test_a_spent_budget_fails_the_file_and_names_the_budget(acting):
