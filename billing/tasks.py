@@ -15,6 +15,7 @@ from .exports import making, requests, schedules
 from .models import Report
 from .reservations import settle_expired
 from .rollups import roll_up
+from .statements.closing import close_due
 from .variance import raise_alerts
 
 
@@ -96,3 +97,9 @@ def sweep_budget_alerts() -> None:
 def forecast_budgets() -> None:
     """Tell which budgets are on their way beyond their limit."""
     alerts.raise_alerts(now=datetime.now(UTC), forecast=True)
+
+
+@shared_task
+def close_due_statements() -> None:
+    """Close the months whose set day has come."""
+    close_due(now=datetime.now(UTC))

@@ -7,6 +7,8 @@ from .budgets import api as budgets_api
 from .exports import api as exports_api
 from .exports import platform_api as platform_exports_api
 from .prices import api as prices_api
+from .statements import api as statements_api
+from .statements import platform_api as platform_statements_api
 
 urlpatterns = [
     path("budgets", budgets_api.BudgetsView.as_view()),
@@ -27,4 +29,14 @@ urlpatterns = [
     path("platform/reports/<str:report_id>", platform_exports_api.PlatformReportView.as_view()),
     path("platform/report_schedules", platform_exports_api.PlatformSchedulesView.as_view()),
     path("platform/report_schedules/<str:schedule_id>", platform_exports_api.PlatformScheduleView.as_view()),
+    path("statements", statements_api.StatementsView.as_view()),
+    path("statements/upcoming", statements_api.UpcomingStatementView.as_view()),
+    path("statements/<str:statement_id>", statements_api.StatementView.as_view()),
+    path("statements/<str:statement_id>/csv", statements_api.StatementCsvView.as_view()),
+    path("credit_notes", statements_api.CreditNotesView.as_view()),
+    path("credit_notes/<str:credit_id>", statements_api.CreditNoteView.as_view()),
+    path("platform/statements", platform_statements_api.PlatformStatementsView.as_view()),
+    path("platform/statements/<str:statement_id>", platform_statements_api.PlatformStatementView.as_view()),
+    path("platform/statements/<str:statement_id>/csv", platform_statements_api.PlatformStatementCsvView.as_view()),
+    path("platform/credit_notes", platform_statements_api.PlatformCreditNotesView.as_view()),
 ]

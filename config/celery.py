@@ -59,6 +59,11 @@ app.conf.beat_schedule = {
     "sweep mail": {"task": "tenants.tasks.sweep_mail", "schedule": 10.0},
     "sweep reports": {"task": "billing.tasks.sweep_reports", "schedule": 5.0},
     "expire reports": {"task": "billing.tasks.expire_reports", "schedule": 600.0},
+    "close due statements": {
+        "task": "billing.tasks.close_due_statements",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "sweep response cache": {"task": "inference.tasks.sweep_response_cache", "schedule": 60.0},
     "check deployments": {"task": "inference.tasks.check_deployments", "schedule": 30.0, "options": {"expires": 30}},
     "tend partitions": {

@@ -22,6 +22,7 @@ DEFINER_FUNCTIONS = frozenset(
         "usage_totals", "roll_up_usage", "expired_reservations", "expired_contents", "expired_files", "expired_stores",
         "due_bucket_sources", "book_variance", "raise_variance_alerts",
         "tenants_with_budget_alerts",
+        "due_statements",
         "leave_lanes", "tenants_with_expired_responses", "expired_conversation_items", "deployments_to_check",
         "due_report_schedules", "expired_reports",
     }

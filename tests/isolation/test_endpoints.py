@@ -10,7 +10,8 @@ import re
 from asyncio import to_thread
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ import pytest
 from django.core.cache import cache
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from billing.charging import charge_spend
+from billing.prices import UnitPrice
+from billing.reservations import UsageLine
+from billing.statements.closing import close_month
+from billing.statements.credits import credit
 from config.api_docs import DocsView
 from inference.catalogue import forget_terms, grant
 from inference.endpoints import ENDPOINTS
@@ -66,6 +72,7 @@ READ, WRITE = "vector_stores.read", "vector_stores.write"
 SECRET, SECRETS = "v1/signing_secrets/<str:secret_id>", "v1/signing_secrets"
 HOOK, HOOKS = "v1/webhook_endpoints/<str:endpoint_id>", "v1/webhook_endpoints"
 USAGE = "v1/organization/usage"
+STATEMENTS, PLATFORM_STATEMENTS = "v1/statements", "v1/platform/statements"
 CHAT = "v1/chat/completions"
 PROMPT, PROMPTS = "v1/prompts/<str:prompt_id>", "v1/prompts"
 BUCKET = {"type": "s3", "bucket": "acmemark", "region": "us-east-1", "access_key_id": "a", "secret_access_key": "b"}
@@ -120,6 +127,12 @@ DOORS = [
     Door("GET", f"{USAGE}/completions", "usage.read"),
     Door("GET", f"{USAGE}/embeddings", "usage.read"),
     Door("GET", "v1/organization/costs", "usage.read"),
+    Door("GET", STATEMENTS, "usage.read"),
+    Door("GET", f"{STATEMENTS}/upcoming", "usage.read"),
+    Door("GET", f"{STATEMENTS}/<str:statement_id>", "usage.read"),
+    Door("GET", f"{STATEMENTS}/<str:statement_id>/csv", "usage.read"),
+    Door("GET", "v1/credit_notes", "usage.read"),
+    Door("GET", "v1/credit_notes/<str:credit_id>", "usage.read"),
     Door("GET", FILES, "files.read"),
     Door("POST", FILES, "files.write"),
     Door("GET", FILE, "files.read"),
@@ -249,6 +262,12 @@ PLATFORM_DOORS = [
     Door("POST", "v1/platform/provider_prices", "platform", {"model": "m", "meter": "ocr_pages", "amount": "1"}),
     Door("GET", "v1/platform/allowances", "platform"),
     Door("POST", "v1/platform/allowances", "platform", {"meter": "ocr_pages", "quantity": 1, "plan": "standard"}),
+    Door("GET", PLATFORM_STATEMENTS, "platform"),
+    Door("POST", PLATFORM_STATEMENTS, "platform", {"tenant_id": "x", "month": "2026-10"}),
+    Door("GET", f"{PLATFORM_STATEMENTS}/<str:statement_id>", "platform"),
+    Door("GET", f"{PLATFORM_STATEMENTS}/<str:statement_id>/csv", "platform"),
+    Door("GET", "v1/platform/credit_notes", "platform"),
+    Door("POST", "v1/platform/credit_notes", "platform", {"tenant_id": "x", "amount": "1", "reason": "r"}),
 ]
 HOT_DOORS = [
     Door("POST", "v1/chat/completions", "inference", {"model": "local-extractive", "messages": MESSAGES}),
@@ -383,6 +402,21 @@ def a_report(member: Member) -> dict[str, str]:
     }
 
 
+def a_closed_month(member: Member) -> tuple[str, str]:
+    """(its statement, a credit note on it)."""
+    now = datetime.now(UTC)
+    line = {
+        "request_id": uuid7(), "operation": "chat", "currency": "USD", "at": datetime(2020, 2, 29, tzinfo=UTC),
+        "lines": [UsageLine("m", "ocr_pages", 1)],
+        "quote": {("m", "ocr_pages"): UnitPrice(uuid7(), "m", "ocr_pages", Decimal(1), 1)},
+    }  # fmt: skip
+    with acting_for(member.tenant.id):
+        charge_spend(**line)
+        statement = close_month(month=date(2020, 2, 1), by=COMMAND_LINE, now=now).statement
+        note = credit(statement_id=statement.id, amount=Decimal("0.5"), reason="acmemark", by=COMMAND_LINE, now=now)
+    return public_id("stmt_", statement.id), public_id("credit_", note.id)
+
+
 @pytest.fixture
 def theirs(acme: Member) -> dict[str, str]:
     """The ids of one of each of acme's objects, as acme's own client sees them."""
@@ -412,6 +446,7 @@ def theirs(acme: Member) -> dict[str, str]:
     tenant = public_id("tenant_", acme.tenant.id)
     key_id = public_id("key_", key.id)
     budget = acme.client.post("/v1/budgets", {"name": "acmemark", "limit": "5"}, format="json").json()["id"]
+    statement, note = a_closed_month(acme)
     return {
         "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
         "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
@@ -419,6 +454,7 @@ def theirs(acme: Member) -> dict[str, str]:
         "prompt": prompt, "version": "acmemark", "label": "acmemark",
         "deployment": deployment, "variant": variant, "grant": grant_id, **a_webhook(acme),
         **a_report(acme), "budget": budget,
+        "statement": statement, "credit": note,
     }  # fmt: skip
 
 
@@ -433,6 +469,7 @@ NOBODYS = {
     "deployment": f"deployment_{MISSING}", "variant": f"variant_{MISSING}",
     "grant": f"grant_{MISSING}",
     "report": f"report_{MISSING}", "schedule": f"schedule_{MISSING}", "budget": f"budget_{MISSING}",
+    "statement": f"stmt_{MISSING}", "credit": f"credit_{MISSING}",
 }  # fmt: skip
 
 
