@@ -1,12 +1,15 @@
 -- Months that are closed, and what their statements have; see `closed_months.py`.
 
--- The month in which something of the moment p_at is booked: its own, or the first after it that is not closed.
+-- The month in which something of the moment p_at is booked: its own, or the first after it that is not closed. It is not
+-- closed before this transaction ends (see `OpenMonth`).
 CREATE OR REPLACE FUNCTION open_month(p_tenant uuid, p_at timestamptz)
 RETURNS date LANGUAGE plpgsql AS $$
 DECLARE
     v_month date := date_trunc('month', p_at AT TIME ZONE 'utc')::date;
 BEGIN
-    WHILE EXISTS (SELECT 1 FROM billing_statement s WHERE s.tenant_id = p_tenant AND s.period_start = v_month) LOOP
+    LOOP
+        PERFORM pg_advisory_xact_lock_shared(uuid_hash(p_tenant), v_month - DATE '2000-01-01');
+        EXIT WHEN NOT EXISTS (SELECT 1 FROM billing_statement s WHERE s.tenant_id = p_tenant AND s.period_start = v_month);
         v_month := v_month + interval '1 month';
     END LOOP;
     RETURN v_month;
