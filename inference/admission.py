@@ -13,6 +13,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from billing.models import Meter
+from billing.prices.services import SEARCH
 from tenants.api_keys import Caller
 from tenants.errors import AtriumError, InvalidRequest
 
@@ -107,6 +108,8 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
         prompt_hold += max(
             (price.cost(len(question_of(request).encode()) + 2) for price in embedders), default=Decimal(0)
         )
+        if SEARCH in terms.prices:
+            prompt_hold += terms.prices[SEARCH].each
     per_output = terms.most(Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS) * choices
     if may_be_repaired(request):
         # Each choice may be made again from the prompt and the answer that was wrong.

@@ -196,7 +196,8 @@ async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: l
             counted = transcript.usage or guard.usage
             usage = counted or estimate_of(prompt, output=transcript.text() + guard.withheld)
             answered = attempts[-1]
-            meter.of(answered.model.name, answered.number).completion(usage, estimated=counted is None)
+            metered = meter.of(answered.model.name, answered.number, provider=answered.deployment.provider)
+            metered.completion(usage, estimated=counted is None)
             answered.used(usage)
     # What was held back to the end belongs to the answer that is kept.
     closing = transcript.closing(usage) if request.stream else b""
@@ -251,7 +252,8 @@ async def _call_provider(
     route = Route(call=call, stream=outbox is not None, board=board(), made=attempts)
     async for attempt in route.attempts():
         async with attempt:
-            asked, metered = attempt.prompt(prompt), meter.of(attempt.model.name, attempt.number)
+            asked = attempt.prompt(prompt)
+            metered = meter.of(attempt.model.name, attempt.number, provider=attempt.deployment.provider)
             provider = routing.provider_of(attempt.deployment, model=attempt.upstream_model)
             with metered.asking(asked):
                 await _ask(enforced(provider, asked, metered.completion), asked, transcript, outbox, attempt, guard)
@@ -312,6 +314,7 @@ def _retrieve(call: Call, wanted: FileSearch, question: str, meter: CallMeter) -
     if not any(price["model"] == found.embedding_model for price in call.prices):
         raise UnknownModel(f"The store's embedding model '{found.embedding_model}' is not granted.", param="tools")
     meter.embedding(found.embedding_model, found.embedding_tokens)
+    meter.search()
     return list(found.passages)
 
 
@@ -325,8 +328,8 @@ def _output_cap(call: Call) -> int:
 
 async def _answer_embeddings(call: Call, meter: CallMeter) -> Ending:
     request = EmbeddingsRequest.model_validate_json(call.request)
-    body, tokens = await in_thread(embeddings_json, request, model=call.model, alias=call.alias)
-    meter.embedding(call.model, tokens)
+    body, tokens, provider = await in_thread(embeddings_json, request, model=call.model, alias=call.alias)
+    meter.embedding(call.model, tokens, provider=provider)
     answer = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     # Vectors are answered, not kept; where nobody waits for them, a batch's line keeps them until its output is written.
     return Ending(Outcome("completed", answer=None if call.inbox else orjson.loads(answer)), "answer", answer)

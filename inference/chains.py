@@ -10,6 +10,7 @@ from billing.limits import limits_in_force
 from billing.models import Meter
 from billing.plans import current_plan
 from billing.prices import PRICED_AS, UnitPrice, prices_of, require, unit_price
+from billing.prices.services import SEARCH
 
 from .models import Fallback, Grant, Model, OwnAccountPrice, TenantDeployment, Variant
 from .response_cache import caching_of
@@ -68,7 +69,7 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
     embedders = {row.model.name for row in grants if row.model.kind == Model.Kind.EMBEDDING}
     variants = {variant.model_name for _, variant in targets if variant is not None}
     own = _served_by_own_accounts(names)
-    usual = prices_of(models=names | embedders | variants, currency=currency, now=now)
+    usual = prices_of(models={*names, *embedders, *variants, SEARCH[0]}, currency=currency, now=now)
     found = _with_own_prices(_paid_by_tenant(usual, own), _own_prices(own, currency=currency, now=now))
     require([(name, Meter.EMBEDDING_TOKENS) for name in embedders], found, currency=currency)
 
@@ -97,7 +98,8 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
 
     terms = [made(model, variant) for model, variant in targets]
     # The model asked for first: where a worker dies, its price stands for the call.
-    kept = [*dict.fromkeys([*(model.name for target in terms for model in target.chain), *sorted(embedders)])]
+    named = (model.name for target in terms for model in target.chain)
+    kept = [*dict.fromkeys([*named, *sorted(embedders), SEARCH[0]])]
     prices = {key: found[key] for name in kept for key in found if key[0] == name}
     whole = [replace(target, prices=prices) for target in terms]
     return whole[0] if canary is None else replace(whole[0], canary=whole[1], canary_share=grant.canary_share)

@@ -55,6 +55,7 @@ class LocalEmbedder:
     """all-MiniLM-L6-v2 inside this process."""
 
     model = "all-MiniLM-L6-v2"
+    provider = str(DeploymentBase.Provider.LOCAL_MINILM)
     space = "all-MiniLM-L6-v2@1"
     dimensions = minilm.DIMENSIONS
     max_tokens = minilm.MAX_WORD_PIECES
@@ -98,6 +99,7 @@ class RemoteEmbedder:
 
     def __init__(self, model: str, dimensions: int, deployment: DeploymentBase) -> None:
         self.model = model
+        self.provider = deployment.provider
         self.space = f"{model}@1"
         self.dimensions = dimensions
         self._client = _client_of(deployment, dimensions)
@@ -170,8 +172,8 @@ def embedder_for(model: str) -> LocalEmbedder | RemoteEmbedder:
     return RemoteEmbedder(model, grant.model.dimensions or 0, deployments[0])
 
 
-def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tuple[dict[str, Any], int]:
-    """The answer in OpenAI's shape, and the tokens that were embedded.
+def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tuple[dict[str, Any], int, str]:
+    """The answer in OpenAI's shape, the tokens that were embedded, and who bills the platform for them.
 
     Raises:
         InvalidRequest: other dimensions than the model's were asked for, or it cannot read token arrays.
@@ -184,7 +186,7 @@ def embeddings_json(request: EmbeddingsRequest, *, model: str, alias: str) -> tu
     encode = _base64 if request.encoding_format == "base64" else _floats
     data = [{"object": "embedding", "index": index, "embedding": encode(row)} for index, row in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": alias, "usage": usage}, tokens
+    return {"object": "list", "data": data, "model": alias, "usage": usage}, tokens, embedder.provider
 
 
 def _floats(vector: np.ndarray) -> Any:

@@ -4,16 +4,22 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from billing.models import Meter
 from billing.prices import PRICED_AS
+from billing.prices.services import SEARCH
 from billing.reservations import UsageLine
 from knowledge.chunking import offline_tokenizer
 
 from .calls import Call
 from .providers.base import Prompt, Usage
+
+#: In place of an attempt's number: the line gets one when the call's answers have theirs.
+_BESIDE = 0
+_NO_TOKENS = (Meter.CACHE_HITS, Meter.SEARCH_CALLS)
 
 
 def count_tokens(text: str) -> int:
@@ -74,14 +80,28 @@ class CallMeter:
         self._prices = {(price["model"], price["meter"]): _each(price) for price in call.prices}
         self._attempts: set[int] = set()
         self._asked: tuple[Prompt, AttemptMeter] | None = None
-        self.lines: list[UsageLine] = []
+        self._lines: list[UsageLine] = []
 
-    def of(self, model: str, attempt: int) -> "AttemptMeter":
-        """The meter of one attempt (`routing.attempts`), which `model` answers."""
-        return AttemptMeter(self, model, attempt)
+    @property
+    def lines(self) -> list[UsageLine]:
+        """In the order in which they were used. What a call used beside its answers is an attempt of its own each, after
+        those of the answers: an attempt has one model, and is one request in reports."""
+        numbers = (n for n in itertools.count(self._call.attempt) if n not in self._attempts)
+        free = itertools.dropwhile(lambda n: n < max(self._attempts, default=0), numbers)
+        return [replace(line, attempt=next(free)) if line.attempt == _BESIDE else line for line in self._lines]
+
+    def of(self, model: str, attempt: int, *, provider: str = "") -> "AttemptMeter":
+        """The meter of one attempt (`routing.attempts`), which `model` of `provider` answers."""
+        return AttemptMeter(self, model, attempt, provider)
 
     def completion(
-        self, usage: Usage, *, model: str | None = None, attempt: int | None = None, estimated: bool = False
+        self,
+        usage: Usage,
+        *,
+        model: str | None = None,
+        attempt: int | None = None,
+        estimated: bool = False,
+        provider: str = "",
     ) -> None:
         """One text model's input and output tokens. `estimated`: by our own count, the provider gave none.
 
@@ -95,7 +115,7 @@ class CallMeter:
         number = next(n for n in itertools.count(first) if n not in self._attempts)
         self._attempts.add(number)
         for meter, quantity in used:
-            self._add(model or self._call.model, meter, quantity, number, estimated)
+            self._add(UsageLine(model or self._call.model, meter, quantity, number, "", estimated, provider))
 
     def left(self) -> None:
         """The client left while a provider was asked. One that has said nothing yet may bill its input all the same, so
@@ -104,49 +124,54 @@ class CallMeter:
             prompt, attempt = self._asked
             attempt.completion(estimate_of(prompt, output=""), estimated=True)
 
-    def embedding(self, model: str, tokens: int) -> None:
+    def embedding(self, model: str, tokens: int, *, provider: str = "") -> None:
         """The tokens that were embedded."""
-        self._once(model, str(Meter.EMBEDDING_TOKENS), tokens)
+        self._beside(model, str(Meter.EMBEDDING_TOKENS), tokens, provider)
+
+    def search(self) -> None:
+        """Vector stores were searched; counted where searches have a price."""
+        if SEARCH in self._prices:
+            self._beside(*SEARCH, 1)
 
     def cache_hit(self) -> None:
         """The answer came from the response cache."""
-        self._once(self._call.model, str(Meter.CACHE_HITS), 1)
+        self._beside(self._call.model, str(Meter.CACHE_HITS), 1)
 
-    def _once(self, model: str, meter: str, quantity: int) -> None:
-        """A line of a meter that text models do not have, in the first attempt that has none of it."""
+    def _beside(self, model: str, meter: str, quantity: int, provider: str = "") -> None:
         if quantity:
-            taken = {line.attempt for line in self.lines if line.meter == meter}
-            attempt = next(n for n in itertools.count(self._call.attempt) if n not in taken)
-            self._add(model, meter, quantity, attempt, estimated=False)
+            self._add(UsageLine(model, meter, quantity, _BESIDE, provider=provider))
 
-    def _add(self, model: str, meter: str, quantity: int, attempt: int, estimated: bool) -> None:
-        priced_as = "" if (model, meter) in self._prices else PRICED_AS.get(meter, "")
-        self.lines.append(UsageLine(model, meter, quantity, attempt, priced_as, estimated))
+    def _add(self, line: UsageLine) -> None:
+        priced_as = "" if (line.model, line.meter) in self._prices else PRICED_AS.get(line.meter, "")
+        self._lines.append(replace(line, priced_as=priced_as))
 
     def full_cost(self) -> Decimal:
         """What the lines cost at most at the reservation's prices, were there no hold to stay within."""
         prices = self._prices
         return sum(
-            (prices[line.model, line.priced_as or line.meter] * line.quantity for line in self.lines), Decimal(0)
+            (prices[line.model, line.priced_as or line.meter] * line.quantity for line in self._lines), Decimal(0)
         )
 
     @property
     def tokens(self) -> int:
         """All tokens of the call, for the tokens-per-minute limits."""
-        return sum(line.quantity for line in self.lines if line.meter != Meter.CACHE_HITS)
+        return sum(line.quantity for line in self._lines if line.meter not in _NO_TOKENS)
 
 
 class AttemptMeter:
     """Meters one attempt of a call."""
 
-    def __init__(self, meter: CallMeter, model: str, attempt: int) -> None:
+    def __init__(self, meter: CallMeter, model: str, attempt: int, provider: str) -> None:
         self._meter = meter
         self._model = model
         self._attempt = attempt
+        self._provider = provider
 
     def completion(self, usage: Usage, *, estimated: bool = False) -> None:
         """An answer's input and output tokens, as `CallMeter.completion`."""
-        self._meter.completion(usage, model=self._model, attempt=self._attempt, estimated=estimated)
+        self._meter.completion(
+            usage, model=self._model, attempt=self._attempt, estimated=estimated, provider=self._provider
+        )
 
     @contextmanager
     def asking(self, prompt: Prompt) -> Iterator[None]:

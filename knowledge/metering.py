@@ -9,6 +9,7 @@ from uuid import UUID
 
 from billing.models import Meter
 from billing.prices import Quote, quote
+from billing.prices.services import SEARCH
 from billing.reservations import UsageLine, dispatched, reserve, settle
 from tenants.ids import uuid7
 from tenants.scope import current_tenant, tenant_scope
@@ -24,23 +25,26 @@ class Payer:
 
 @dataclass(frozen=True)
 class Hold:
-    """Tokens paid for in advance."""
+    """Tokens paid for in advance, and a search where searches have a price."""
 
     reservation_id: UUID
     model: str
     tokens: int
+    searches: int = 0
 
 
 _REMEMBER_SECONDS = 3.0
-_remembered: dict[tuple[UUID, str, tuple[str, ...], str], tuple[Quote, float]] = {}
+Need = tuple[str, str]
+_remembered: dict[tuple[UUID, tuple[Need, ...], str], tuple[Quote, float]] = {}
 
 
-def _quote(model: str, meters: tuple[str, ...], currency: str, now: datetime) -> Quote:
-    """The current tenant's price of the model's tokens, looked up every few seconds at most."""
-    asked = (current_tenant(), model, meters, currency)
+def _quote(needs: tuple[Need, ...], currency: str, now: datetime) -> Quote:
+    """The current tenant's prices of (model, meter), and that of a search if it has one; looked up every few seconds at
+    most."""
+    asked = (current_tenant(), needs, currency)
     found = _remembered.get(asked)
     if found is None or found[1] < time.monotonic():
-        prices = quote(needs=[(model, meter) for meter in meters], currency=currency, now=now)
+        prices = quote(needs=needs, wishes=[SEARCH], currency=currency, now=now)
         found = _remembered[asked] = (prices, time.monotonic() + _REMEMBER_SECONDS)
     return found[0]
 
@@ -62,8 +66,9 @@ def hold_tokens(
         BudgetExhausted, BudgetHeld: a budget does not allow it.
         UnpricedModel: the model has no price.
     """
-    most = {Meter.EMBEDDING_TOKENS.value: tokens}
-    return Hold(_hold(payer, request_id, operation, model, most, lease, now, dispatching), model, tokens)
+    most = {(model, Meter.EMBEDDING_TOKENS.value): tokens}
+    prices = _quote(tuple(most), payer.currency, now)
+    return Hold(_hold(payer, request_id, operation, prices, most, lease, dispatching), model, tokens)
 
 
 def hold_text(
@@ -81,30 +86,47 @@ def hold_text(
 
     Raises: as `hold_tokens`.
     """
-    most = {Meter.INPUT_TOKENS.value: input_tokens, Meter.OUTPUT_TOKENS.value: output_tokens}
-    return _hold(payer, request_id, operation, model, most, lease, now, dispatching=True)
+    most = {(model, Meter.INPUT_TOKENS.value): input_tokens, (model, Meter.OUTPUT_TOKENS.value): output_tokens}
+    prices = _quote(tuple(most), payer.currency, now)
+    return _hold(payer, request_id, operation, prices, most, lease, dispatching=True)
+
+
+def hold_search(
+    *, payer: Payer, request_id: UUID, operation: str, model: str, tokens: int, lease: timedelta, now: datetime
+) -> Hold | None:
+    """Hold what a search costs: its own price, where it has one, and the tokens that `model` is about to read for it.
+    None where it costs nothing.
+
+    Raises: as `hold_tokens`.
+    """
+    most = {(model, Meter.EMBEDDING_TOKENS.value): tokens} if tokens else {}
+    prices = _quote(tuple(most), payer.currency, now)
+    searches = int(SEARCH in prices)
+    if not (tokens or searches):
+        return None
+    most |= {SEARCH: searches} if searches else {}
+    reservation_id = _hold(payer, request_id, operation, prices, most, lease, dispatching=bool(tokens))
+    return Hold(reservation_id, model, tokens, searches)
 
 
 def _hold(
     payer: Payer,
     request_id: UUID,
     operation: str,
-    model: str,
-    most: Mapping[str, int],
+    prices: Quote,
+    most: Mapping[Need, int],
     lease: timedelta,
-    now: datetime,
     dispatching: bool,
 ) -> UUID:
-    """Reserve what `most`, tokens by meter, costs."""
+    """Reserve what `most`, units by model and meter, costs."""
     reservation_id = uuid7()
     with tenant_scope():
-        prices = _quote(model, tuple(most), payer.currency, now)
         reserve(
             reservation_id=reservation_id,
             request_id=request_id,
             key_id=payer.key_id,
             operation=operation,
-            hold=sum((prices[model, meter].cost(tokens) for meter, tokens in most.items()), Decimal(0)),
+            hold=sum((prices[need].cost(units) for need, units in most.items()), Decimal(0)),
             currency=payer.currency,
             quote=prices,
             lease=lease,
@@ -115,9 +137,13 @@ def _hold(
 
 
 def charge(hold: Hold, *, attempt: int = 1) -> bool:
-    """Write the ledger's line and release the hold; once, however often it is called. False where it had ended."""
-    cost = settle(hold.reservation_id, [UsageLine(hold.model, Meter.EMBEDDING_TOKENS.value, hold.tokens, attempt)])
-    return cost is not None
+    """Write the ledger's lines and release the hold; once, however often it is called. False where it had ended."""
+    lines = [
+        UsageLine(hold.model, Meter.EMBEDDING_TOKENS.value, hold.tokens, attempt),
+        # An attempt of its own: an attempt has one model.
+        UsageLine(*SEARCH, hold.searches, attempt + 1),
+    ]
+    return settle(hold.reservation_id, lines) is not None
 
 
 def charge_text(reservation_id: UUID, *, model: str, input_tokens: int, output_tokens: int) -> None:

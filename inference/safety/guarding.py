@@ -29,6 +29,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 #: Characters that are looked at in a few milliseconds by all screens together.
 _AT_ONCE = 8_000
+#: Questions to a moderation model are attempts of their own in the ledger, far from those of the call's answers: each is
+#: settled before those are made.
+_FIRST_QUESTION = 10_001
 
 
 class Guard:
@@ -45,7 +48,7 @@ class Guard:
         self._policy: CompiledPolicy | None = None
         self._output: ScreenedOutput | None = None
         self._moderated: ModeratedOutput | None = None
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(_FIRST_QUESTION)
         self._verdicts = Verdicts(tenant_id)
 
     async def messages(self, request: ChatRequest) -> ChatRequest:

@@ -199,7 +199,13 @@ class Moderation:
         except ProviderError:
             await in_thread(release, held.reservation_id)
             raise
-        line = UsageLine(held.model, str(Meter.MODERATION_CALLS), len(texts), next(self._numbers))
+        line = UsageLine(
+            held.model,
+            str(Meter.MODERATION_CALLS),
+            len(texts),
+            next(self._numbers),
+            provider=held.deployment.provider,
+        )
         await in_thread(partial(settle, held.reservation_id, [line]))
         return judged
 

@@ -11,7 +11,7 @@ from billing.prices import UnpricedModel
 from billing.reservations import release
 from tenants.ids import uuid7
 
-from ..metering import Payer, charge, charge_text, hold_text, hold_tokens
+from ..metering import Hold, Payer, charge, charge_text, hold_search, hold_text, hold_tokens
 from ..ports import TextModel
 from .passages import SearchResult
 from .provider_places import provider_place
@@ -72,28 +72,33 @@ def _rewritten(question: Question, writer: TextModel, payer: Payer, now: datetim
 
 
 def _embedded(question: Question, payer: Payer, now: datetime) -> SearchResult:
-    if not question.tokens:
-        return answer(question)
-    with _paid(payer, "search", question.embedder.model, question.tokens, now):
+    hold = hold_search(
+        payer=payer, request_id=uuid7(), operation="search", model=question.embedder.model, tokens=question.tokens,
+        lease=_LEASE, now=now,
+    )  # fmt: skip
+    with _paid(hold):
         return answer(question)
 
 
 def _reranked(question: Question, found: SearchResult, payer: Payer, now: datetime) -> SearchResult:
     assert question.reranking is not None  # the caller looked
     wording, reranking = question.wordings[0], question.reranking
-    with _paid(payer, "rerank", reranking.reranker.model, reranking.tokens(wording, found.passages), now):
+    hold = hold_tokens(
+        payer=payer, request_id=uuid7(), operation="rerank", model=reranking.reranker.model,
+        tokens=reranking.tokens(wording, found.passages), lease=_LEASE, now=now,
+    )  # fmt: skip
+    with _paid(hold):
         return reranking.apply(wording, found)
 
 
 @contextmanager
-def _paid(payer: Payer, operation: str, model: str, tokens: int, now: datetime) -> Iterator[None]:
-    """Hold the price of `tokens` while the block uses them; charge it if that went well."""
-    hold = hold_tokens(
-        payer=payer, request_id=uuid7(), operation=operation, model=model, tokens=tokens, lease=_LEASE, now=now
-    )
+def _paid(hold: Hold | None) -> Iterator[None]:
+    """Charge what is held if the block goes well."""
     try:
         yield
     except BaseException:
-        release(hold.reservation_id)
+        if hold is not None:
+            release(hold.reservation_id)
         raise
-    charge(hold)
+    if hold is not None:
+        charge(hold)

@@ -72,14 +72,15 @@ def test_each_call_of_a_text_model_is_an_attempt_of_its_own(meter: CallMeter) ->
     meter.completion(Usage(8, 0), model="dear")
     meter.embedding("another", 5)
     assert [(line.model, line.meter, line.quantity, line.attempt, line.estimated) for line in meter.lines] == [
-        ("embedder", "embedding_tokens", 4, 2, False),
+        ("embedder", "embedding_tokens", 4, 4, False),
         ("m", "input_tokens", 7, 2, True),
         ("m", "output_tokens", 2, 2, True),
         ("dear", "input_tokens", 8, 3, False),
-        ("another", "embedding_tokens", 5, 3, False),
+        ("another", "embedding_tokens", 5, 5, False),
     ]
-    # The ledger takes one line for an attempt and a meter.
+    # The ledger takes one line for an attempt and a meter, and an attempt is of one model.
     assert len({(line.attempt, line.meter) for line in meter.lines}) == len(meter.lines)
+    assert len({(line.attempt, line.model) for line in meter.lines}) == 4
     assert meter.tokens == 4 + 9 + 8 + 5
 
 
@@ -92,6 +93,19 @@ def test_a_second_answer_of_an_attempt_is_the_next_one_that_is_free(meter: CallM
     assert [(line.model, line.quantity, line.attempt) for line in meter.lines] == [
         ("m", 1, 3), ("m", 2, 4), ("dear", 3, 5), ("m", 4, 2),
     ]  # fmt: skip
+
+
+def test_a_search_is_counted_where_searches_have_a_price(meter: CallMeter) -> None:
+    meter.search()
+    assert meter.lines == []
+    priced_search = priced("input_tokens")
+    priced_search._prices["file-search", "search_calls"] = Decimal(2)
+    priced_search.search()
+    priced_search.of("m", 1, provider="openai").completion(Usage(3, 0))
+    assert priced_search.lines == [
+        UsageLine("file-search", "search_calls", 1, 2), UsageLine("m", "input_tokens", 3, 1, provider="openai"),
+    ]  # fmt: skip
+    assert (priced_search.tokens, priced_search.full_cost()) == (3, 5)
 
 
 def test_a_cache_hit_is_no_token(meter: CallMeter) -> None:
