@@ -44,7 +44,7 @@ _ORDER = "u.bucket, u.tenant_id, u.key_id, u.model, u.meter, u.price_id, u.unit_
 #: Digits after the point in Parquet, as focus-data-toolkit has them.
 _COST, _PRICE, _QUANTITY = 17, 16, 14
 _CREDIT = "(u.corrects IS NOT NULL AND u.quantity = 0)"
-_KEY_ID = "'key_' || replace(u.key_id::text, '-', '')"
+_KEY_ID = "'key_' || encode(uuid_send(u.key_id), 'hex')"
 
 
 def layout_of(wanted: Wanted, *, reader_is_platform: bool) -> Layout:

@@ -27,8 +27,8 @@ class Layout:
 
 _KEY = "LEFT JOIN tenants_apikey k ON k.tenant_id = u.tenant_id AND k.id = u.key_id "
 _TENANT = "LEFT JOIN tenants_tenant t ON t.id = u.tenant_id "
-_KEY_ID = "'key_' || replace(u.key_id::text, '-', '')"
-TENANT_ID = "'tenant_' || replace(u.tenant_id::text, '-', '')"
+_KEY_ID = "'key_' || encode(uuid_send(u.key_id), 'hex')"
+TENANT_ID = "'tenant_' || encode(uuid_send(u.tenant_id), 'hex')"
 _UNIT = (
     "CASE u.meter WHEN 'cache_hits' THEN 'hits' WHEN 'moderation_calls' THEN 'calls' WHEN 'search_calls' THEN 'calls' "
     "WHEN 'unreconciled' THEN 'calls' WHEN 'ocr_pages' THEN 'pages' WHEN 'storage_byte_hours' THEN 'byte-hours' "

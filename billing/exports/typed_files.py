@@ -16,9 +16,8 @@ from tenants.errors import InvalidRequest
 
 from .columns import Column, Type
 
-#: A sheet's most rows, its heading among them, and how many sheets a workbook gets.
+#: A sheet's most rows, its heading among them.
 _SHEET_ROWS = 1_048_576
-_MOST_SHEETS = 5
 _ROW_GROUP = 100_000
 
 
@@ -83,28 +82,21 @@ class XlsxFile:
         # Rows go to a file of their own as they come; nothing is guessed to be a formula, a number or a link.
         options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
         self._book = xlsxwriter.Workbook(to, {**options, "tmpdir": scratch})
-        self._heading = self._book.add_format({"bold": True})
+        heading = self._book.add_format({"bold": True})
         self._time = self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
         self._day = self._book.add_format({"num_format": "yyyy-mm-dd"})
-        self._start_sheet()
-
-    def _start_sheet(self) -> None:
-        if len(self._book.worksheets()) == _MOST_SHEETS:
-            raise TooManyRows(
-                f"A workbook holds at most {_MOST_SHEETS * (_SHEET_ROWS - 1):,} rows. Ask for 'csv' or 'parquet'.",
-                param="format",
-            )
         self._sheet, self._row = self._book.add_worksheet(), 0
-        for place, column in enumerate(self._columns):
-            self._sheet.write_string(0, place, column.name, self._heading)
+        for place, column in enumerate(columns):
+            self._sheet.write_string(0, place, column.name, heading)
 
     def add(self, blocks: Iterable[bytes]) -> None:
-        """Row by row, on another sheet where one is full."""
+        """Row by row; a report that needs more rows than there are in a sheet is better read by something else."""
         for batch in batches(blocks, self._schema):
             for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if self._row + 1 == _SHEET_ROWS:
-                    self._start_sheet()
                 self._row += 1
+                if self._row == _SHEET_ROWS:
+                    most = f"A workbook holds at most {_SHEET_ROWS - 1:,} rows. Ask for 'csv' or 'parquet'."
+                    raise TooManyRows(most, param="format")
                 for place, value in enumerate(values):
                     self._write(place, value)
 
@@ -130,9 +122,8 @@ class XlsxFile:
         self._book.close()
 
     def abandon(self) -> None:
-        """The sheets' own files, which a workbook closes when it is put together."""
-        for sheet in self._book.worksheets():
-            sheet.row_data_fh.close()
+        """The rows' own file, which a workbook closes when it is put together."""
+        self._sheet.row_data_fh.close()
 
 
 class _Stream(io.RawIOBase):

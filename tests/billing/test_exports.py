@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import tempfile
 import zipfile
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +10,7 @@ from decimal import Decimal
 
 import pyarrow.parquet
 import pytest
+from django.core.management import CommandError, call_command
 from focus_data_toolkit.cli import main as focus_toolkit
 from focus_data_toolkit.model.validator import (
     COND_MULTIPLE_PRICING_CATEGORIES,
@@ -226,16 +228,14 @@ def test_slices_cover_the_period_once_and_cut_no_bucket(start, end, width):
     assert all(cut.hour == cut.minute == 0 and (width == "1d" or cut.day == 1) for cut in inner)
 
 
-def test_a_workbook_that_is_full_goes_on_on_another_sheet_and_at_last_refuses(acting, monkeypatch):
+def test_a_workbook_that_is_full_refuses_the_next_row(acting, monkeypatch):
     monkeypatch.setattr(typed_files, "_SHEET_ROWS", 3)
     with tenant_scope() as tenant_id:
-        for _ in range(10):
-            line(tenant_id)
-    sheets = CalamineWorkbook.from_filelike(io.BytesIO(made("xlsx")[1]))
-    assert [len(sheets.get_sheet_by_index(n).to_python()) for n in range(len(sheets.sheet_names))] == [3] * 5
+        line(tenant_id), line(tenant_id)
+    assert made("xlsx")[0].rows == 2
     with tenant_scope() as tenant_id:
         line(tenant_id)
-    with pytest.raises(TooManyRows, match="at most 10 rows"):
+    with pytest.raises(TooManyRows, match="at most 2 rows"):
         made("xlsx")
 
 
@@ -255,3 +255,26 @@ def test_the_platforms_file_has_all_tenants_and_what_the_platform_pays(committed
     assert accounts == {("platform", "Acme", "0.001"), ("platform", "Globex", "")}
     assert lint_focus_1_4_structure("Cost and Usage", focus, supported_conditions=[COND_UNIT_PRICING]).messages() == []
     assert only["tenant_id"] == public_id("tenant_", acme.tenant.id)
+
+
+def test_the_command_writes_the_platforms_file_or_a_tenants_whole_or_not_at_all(committed, tmp_path):
+    for slug in ("acme", "globex"):
+        with acting_for(committed(slug).tenant.id), tenant_scope() as tenant_id:
+            line(tenant_id)
+    file = tmp_path / "focus.csv"
+    for tenant, costs in (((), "0.005 USD"), (("--tenant", "acme"), "0.0025 USD")):
+        said = io.StringIO()
+        call_command("export_focus", "--month=2026-03", *tenant, f"--output={file}", "--json", stdout=said)
+        assert json.loads(said.getvalue())["costs"] == costs
+        assert focus_toolkit(["validate", str(file), "--dataset", "cost-and-usage"]) == 0
+        assert len(rows(file.read_bytes())) == (1 if tenant else 2)
+    before = file.read_bytes()
+    for wrong, said in (
+        (["--month=2026-03", "--tenant=nobody"], "No tenant"),
+        (["--from=2026-03-01"], "--from and --until"),
+        (["--from=1990-01-01", "--until=2040-01-01"], "before 2000"),
+        (["--from=2001-01-01", "--until=2040-01-01"], "at most 5 years"),
+    ):
+        with pytest.raises(CommandError, match=said):
+            call_command("export_focus", *wrong, f"--output={file}")
+    assert [path.name for path in tmp_path.iterdir()] == ["focus.csv"] and file.read_bytes() == before
