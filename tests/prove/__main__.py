@@ -26,6 +26,7 @@ PROOFS = {
     5: "recall",
     6: "budget",
     7: "cancelled",
+    8: "ledger",
     9: "idempotency",
     10: "outages",
     11: "poison",
