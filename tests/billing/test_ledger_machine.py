@@ -10,7 +10,7 @@ def test_random_reservations_settlements_and_expiries_keep_the_books(db):
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=8, stateful_step_count=30, deadline=None, derandomize=True, database=None,
+            max_examples=6, stateful_step_count=30, deadline=None, derandomize=True, database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
