@@ -28,6 +28,9 @@ def subscribe(tenant: Tenant, options: dict[str, Any]) -> None:
         known = ", ".join(Plan.objects.order_by("slug").values_list("slug", flat=True))
         raise InvalidRequest(f"No plan '{slug}'. Known: {known}.", param="plan")
     Subscription.objects.create(tenant_id=tenant.id, plan=plan)
+    if plan.content_retention_days is not None and options.get("content_retention_days") is None:
+        tenant.content_retention_days = plan.content_retention_days
+        tenant.save(update_fields=["content_retention_days"])
     if plan.monthly_budget is not None:
         Budget.objects.create(
             tenant_id=tenant.id,

@@ -6,6 +6,7 @@ from . import api
 from .budgets import api as budgets_api
 from .exports import api as exports_api
 from .exports import platform_api as platform_exports_api
+from .limits import api as limits_api
 from .prices import api as prices_api
 from .statements import api as statements_api
 from .statements import platform_api as platform_statements_api
@@ -14,6 +15,9 @@ urlpatterns = [
     path("budgets", budgets_api.BudgetsView.as_view()),
     path("budgets/<str:budget_id>", budgets_api.BudgetView.as_view()),
     path("budgets/<str:budget_id>/alerts", budgets_api.BudgetAlertsView.as_view()),
+    path("limits", limits_api.LimitsView.as_view()),
+    path("api_keys/<str:key_id>/limits", limits_api.KeyLimitsView.as_view()),
+    path("platform/tenants/<str:tenant_id>/limits", limits_api.TenantLimitsView.as_view()),
     path("organization/usage/completions", api.CompletionsUsageView.as_view()),
     path("organization/usage/embeddings", api.EmbeddingsUsageView.as_view()),
     path("organization/costs", api.CostsView.as_view()),

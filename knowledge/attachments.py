@@ -10,6 +10,8 @@ from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from billing.limits import current_share
+from billing.limits.quotas import require_room
+from billing.models import Limit
 from tenants.audit import Actor, record, record_all
 from tenants.errors import InvalidRequest, NotFound
 from tenants.ids import uuid7
@@ -75,6 +77,7 @@ def attach(
         NotFound: no such store or file of which the caller may know, or the file to replace is not in the store.
         InvalidRequest: attributes or groups out of bounds, a file that replaces itself or could not be fetched.
         StoreExpired: nothing can be attached any more.
+        QuotaExceeded: the plan has no room for another document.
     """
     wanted = Wanted(file_id, attributes, strategy, replaces, allowed_groups)
     with tenant_scope():
@@ -196,6 +199,7 @@ def _start(made: list[VectorStoreFile], by: Actor) -> None:
     """Write new attachments with their work; those of files that are still being fetched wait for their bytes."""
     if not made:
         return
+    require_room(Limit.DOCUMENTS, len([row for row in made if row.replaces_id is None]))
     VectorStoreFile.objects.bulk_create(made)
     ready = [row.id for row in made if row.file.status == File.Status.PROCESSED]
     enqueue_all(made[0].tenant_id, ready, INGESTION, share=current_share())

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.core.files import File as Content
 from django.db.models import QuerySet
 
+from billing.limits.quotas import QuotaExceeded, require_room
+from billing.models import Limit
 from tenants.audit import Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.ids import uuid7
@@ -82,6 +84,7 @@ def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifet
     Raises:
         InvalidRequest: empty, a bad name, an unknown purpose or a lifetime out of range.
         FileTooLarge: beyond `MAX_FILE_BYTES`.
+        QuotaExceeded: beyond what the plan lets the tenant store.
         StorageUnavailable: try again.
     """
     check_description(purpose=purpose, filename=upload.filename, lifetime=lifetime)
@@ -99,13 +102,24 @@ def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifet
         status=File.Status.PROCESSED,
         expires_at=now + lifetime if lifetime is not None else None,
     )
+    with tenant_scope():
+        require_room(Limit.STORED_BYTES, upload.size)
     file.storage_key = storage.put(file.id, upload.content)
+    try:
+        _insert(file, by=by)
+    except QuotaExceeded:  # another upload was faster
+        storage.delete(file.id)
+        raise
+    return file
+
+
+def _insert(file: File, *, by: Actor) -> None:
     with tenant_scope() as tenant_id:
+        require_room(Limit.STORED_BYTES, file.bytes)
         file.tenant_id = tenant_id
         file.save(force_insert=True)
         file.refresh_from_db(fields=["created_at"])
-        record(by=by, action="file.created", target=file, changes={"bytes": file.bytes, "purpose": purpose})
-    return file
+        record(by=by, action="file.created", target=file, changes={"bytes": file.bytes, "purpose": file.purpose})
 
 
 def keep_output(

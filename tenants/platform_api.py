@@ -33,7 +33,9 @@ class TenantRequest(serializers.Serializer):
         child=serializers.CharField(max_length=200), default=list, help_text="Models beside the built-in ones."
     )
     currency = serializers.CharField(default="USD", max_length=3)
-    content_retention_days = serializers.IntegerField(default=30, min_value=0, max_value=36_500)
+    content_retention_days = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=36_500, help_text="As the plan says where missing."
+    )
 
 
 class TenantObject(serializers.Serializer):
@@ -71,7 +73,7 @@ class TenantsView(PlatformAPIView):
         asked.is_valid(raise_exception=True)
         given = dict(asked.validated_data)
         options = {"plan": given.pop("plan", None), "grants": given.pop("grants")}
-        retention = given.pop("content_retention_days")
+        retention = given.pop("content_retention_days", None)
         made = provisioning.provision(**given, retention_days=retention, options=options, by=_actor(request))
         code = status.HTTP_200_OK if made.key is None else status.HTTP_201_CREATED
         return Response({**_shape(made.tenant), "api_key": made.key}, status=code)

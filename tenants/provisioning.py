@@ -31,7 +31,14 @@ class Provisioned:
 
 
 def provision(
-    *, external_id: str, slug: str, name: str, by: Actor, currency: str, retention_days: int, options: dict[str, Any]
+    *,
+    external_id: str,
+    slug: str,
+    name: str,
+    by: Actor,
+    currency: str,
+    retention_days: int | None,
+    options: dict[str, Any],
 ) -> Provisioned:
     """The tenant with this external id, created with a first key that may do everything unless it stands already.
 

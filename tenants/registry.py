@@ -48,7 +48,7 @@ def create_tenant(
     by: Actor,
     currency: str = "USD",
     external_id: str | None = None,
-    content_retention_days: int = 30,
+    content_retention_days: int | None = None,
     options: dict[str, Any] | None = None,
     tenant_id: UUID | None = None,
 ) -> Tenant:
@@ -57,6 +57,7 @@ def create_tenant(
     Works as the app role in the new tenant's own scope, for staff too.
 
     Args:
+        content_retention_days: None leaves it to the hooks.
         options: for the apps' hooks, such as `{"plan": "team"}`.
         tenant_id: given by callers who add more in the same scope.
 
@@ -70,14 +71,14 @@ def create_tenant(
         name=name,
         currency=currency,
         external_id=external_id,
-        content_retention_days=content_retention_days,
+        **({} if content_retention_days is None else {"content_retention_days": content_retention_days}),
     )
     _check_fields(tenant)
     with acting_for(tenant.id), tenant_scope():
         _insert(tenant)
         record(by=by, action="tenant.created", target=tenant, changes={"slug": slug, "name": name})
         for hook in _hooks:
-            hook(tenant, options or {})
+            hook(tenant, {**(options or {}), "content_retention_days": content_retention_days})
     return tenant
 
 

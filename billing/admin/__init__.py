@@ -1,3 +1,3 @@
 """Admin pages of billing: budgets, the ledger; plans, subscriptions and prices for platform staff."""
 
-from . import budgets, plans, prices, usage, variance  # noqa: F401  for effect: they register themselves
+from . import budgets, limits, plans, prices, usage, variance  # noqa: F401  for effect: they register themselves

@@ -19,6 +19,8 @@ from .levels import Level, Rates, user_level
 _REMEMBER_SECONDS = 3.0
 _REQUESTS, _TOKENS, _CALLS = Limit.REQUESTS_PER_MINUTE, Limit.TOKENS_PER_MINUTE, Limit.CONCURRENT_CALLS
 
+_OF_USERS = (Limit.USER_REQUESTS_PER_MINUTE, Limit.USER_TOKENS_PER_MINUTE, Limit.USER_CONCURRENT_CALLS)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -110,12 +112,12 @@ def levels_for(caller: Caller, limits: Limits, *, end_user: str = "") -> list[Le
 
 
 def _of_users(own: Mapping[str, Any], tenant: Mapping[str, Any]) -> Rates:
-    """Those of each end user: as the key's override has them, else the tenant's."""
-    return Rates(
-        _first(own.get(Limit.USER_REQUESTS_PER_MINUTE), tenant[Limit.USER_REQUESTS_PER_MINUTE]),
-        _first(own.get(Limit.USER_TOKENS_PER_MINUTE), tenant[Limit.USER_TOKENS_PER_MINUTE]),
-        _first(own.get(Limit.USER_CONCURRENT_CALLS), tenant[Limit.USER_CONCURRENT_CALLS]),
-    )
+    """Those of each end user: the narrower of the key's and the tenant's, for a tenant sets its keys' limits itself."""
+    return Rates(*(_narrower(own.get(limit, 0), tenant[limit]) for limit in _OF_USERS))
+
+
+def _narrower(one: int, other: int) -> int:
+    return min(one, other) if one and other else one or other
 
 
 def _first(*values: int | None) -> int:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.db import connection
 
+from billing.limits.quotas import require_in_month, take_from_month
+from billing.models import Limit
 from tenants.ids import uuid7
 from tenants.scope import tenant_scope
 
@@ -38,6 +40,8 @@ class Text:
 
     document: ParsedDocument
     unkept: dict[str, ParsedDocument]
+    #: Of pages that were recognised for it just now, and count in the month when it is kept.
+    recognised: int = 0
 
 
 class BeingRead(Exception):
@@ -49,11 +53,17 @@ class ReadOtherwise(Exception):
 
 
 def page_ranges(data: bytes, filename: str) -> list[tuple[int, int]]:
-    """The parts in which to read a long file: (first page, last page), from 1; empty for one that is read at once."""
+    """The parts in which to read a long file: (first page, last page), from 1; empty for one that is read at once.
+
+    Raises:
+        QuotaExceeded: it has more scanned pages than the month has left, so that none is recognised in vain.
+    """
     if not data[:1024].lstrip().startswith(_PAGED):
         return []
     found = inspect(data, filename)
     scans = len(found.scanned or ())
+    if scans:
+        require_in_month(Limit.OCR_PAGES_PER_MONTH, scans)
     if not found.pages or (found.pages <= _READ_AT_ONCE and scans <= _SCANS_OF_A_PART):
         return []
     return list(_ranges(found, found.pages))
@@ -86,7 +96,8 @@ def just_read(job: Job, document: ParsedDocument) -> Text:
     """What the parser gave, prepared as this job's store wants it. For a store that has it prepared the text as it was
     read is not kept: what shall not enter the store does not lie beside it.
     """
-    return _prepared(job, document, {AS_READ: document} if preparation_of(job.store) == AS_READ else {})
+    text = _prepared(job, document, {AS_READ: document} if preparation_of(job.store) == AS_READ else {})
+    return replace(text, recognised=document.ocr_pages)
 
 
 def _prepared(job: Job, document: ParsedDocument, unkept: dict[str, ParsedDocument]) -> Text:
@@ -102,6 +113,7 @@ def keep(job: Job, text: Text) -> None:
 
     Raises:
         ReadOtherwise: another run was first, and read something else.
+        QuotaExceeded: it has more recognised pages than the month has left.
     """
     for preparation, document in text.unkept.items():
         pages = json.dumps([[page.number, page.start, page.end] for page in document.pages])
@@ -114,6 +126,8 @@ def keep(job: Job, text: Text) -> None:
             first = cursor.rowcount == 1
         if not first:
             _check_same(job, preparation, document)
+        elif text.recognised:
+            take_from_month(Limit.OCR_PAGES_PER_MONTH, text.recognised)
     text.unkept.clear()
 
 

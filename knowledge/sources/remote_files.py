@@ -22,6 +22,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from billing.limits import current_share
+from billing.limits.quotas import QuotaExceeded, require_room
+from billing.models import Limit
 from tenants import work
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import InvalidRequest, ServiceUnavailable
@@ -155,6 +157,8 @@ def run(claim: Claim, *, worker: str) -> int:
             work.finish(claim)  # of a deleted file; what was taken over is another's, and stays
     except SourceFailed as error:
         _end_badly(job, error.message, permanent=error.permanent)
+    except QuotaExceeded as error:
+        _end_badly(job, error.message, permanent=True)
     except ServiceUnavailable as error:
         _end_badly(job, error.message, permanent=False)
     return 0
@@ -203,7 +207,7 @@ def _fetch(job: Job, lease: Lease) -> int:
         key = storage.put(stored_id, content)
     try:
         return _publish(job, fetched, {"content_id": stored_id, "storage_key": key})
-    except LeaseLost:
+    except (LeaseLost, QuotaExceeded):
         storage.delete(stored_id)
         raise
 
@@ -216,6 +220,7 @@ def _publish(job: Job, fetched: Fetched, stored: dict[str, Any]) -> int:
     """
     with tenant_scope():
         file = _ended(job)
+        require_room(Limit.STORED_BYTES, fetched.size)
         values = _description(job, fetched) | stored
         if job.known is not None and VectorStoreFile.objects.filter(file=file).exists():
             return _publish_version(file, values)

@@ -23,6 +23,8 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from billing.limits.quotas import require_room
+from billing.models import Limit
 from tenants import work
 from tenants.audit import SYSTEM, record
 from tenants.errors import AtriumError, InvalidRequest, ServiceUnavailable
@@ -248,6 +250,7 @@ def _publish(job: Job, listed: Listed, row: BucketObject | None, file: File) -> 
         old = _fence(job, row)
         same = old is not None and old.sha256 == file.sha256
         if not same:
+            require_room(Limit.STORED_BYTES, file.bytes)
             file.tenant_id = tenant_id
             file.save(force_insert=True)
             record(by=SYSTEM, action="file.created", target=file, changes={"source": str(job.source.id)})

@@ -31,15 +31,21 @@ def test_an_unknown_plan_is_refused_and_no_tenant_is_left(db):
     create_tenant(slug="big", name="Big", by=COMMAND_LINE)
 
 
-def test_a_plans_budget_comes_with_it(committed):
+def test_a_plans_budget_and_retention_come_with_it(committed):
     with as_staff():
         Plan.objects.create(
-            slug="trial", name="Trial", requests_per_minute=1, tokens_per_minute=1, concurrent_calls=1, monthly_budget=5
-        )
+            slug="trial", name="Trial", requests_per_minute=1, tokens_per_minute=1, concurrent_calls=1, monthly_budget=5,
+            content_retention_days=7,
+        )  # fmt: skip
     try:
         tenant = create_tenant(slug="try", name="Try", by=COMMAND_LINE, options={"plan": "trial"})
         with acting_for(tenant.id), tenant_scope():
             assert list(Budget.objects.values_list("name", "limit", "currency")) == [("monthly", Decimal(5), "USD")]
+            Subscription.objects.all().delete()
+        assert tenant.content_retention_days == 7
+        said = create_tenant(slug="s", name="S", by=COMMAND_LINE, content_retention_days=0, options={"plan": "trial"})
+        assert said.content_retention_days == 0
+        with acting_for(said.id), tenant_scope():
             Subscription.objects.all().delete()
     finally:
         with as_staff():

@@ -13,7 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.test import Client
 
-from billing.models import Budget, Plan, Subscription, UsageRecord
+from billing.models import Budget, LimitOverride, Plan, Subscription, UsageRecord
 from inference.models import Deployment, Generation, Model
 from knowledge.models import File, VectorStore, VectorStoreFile
 from tenants.audit import COMMAND_LINE
@@ -50,8 +50,8 @@ PAGES = {
     "inference/feedback": ("feedback", False),
 }
 STAFF_PAGES = [
-    "billing/plan", "billing/price", "billing/tenantprice", "billing/subscription", "inference/model",
-    "inference/deployment", "inference/fallback", "tenants/user",
+    "billing/plan", "billing/limitoverride", "billing/price", "billing/tenantprice", "billing/subscription",
+    "inference/model", "inference/deployment", "inference/fallback", "tenants/user",
 ]  # fmt: skip
 
 
@@ -502,6 +502,20 @@ def test_staff_move_a_tenant_to_another_plan(staff, committed):
     assert staff.post(url, {"plan": str(plan.id)}).status_code == 302
     with in_scope(acme):
         assert Subscription.objects.get().plan_id == plan.id
+
+
+def test_staff_override_a_tenants_limit_and_read_why_not(staff, committed):
+    acme = committed("acme")
+    form = {"for_tenant": str(acme.tenant.id), "limit": "documents", "value": "12", "reason": "trial"}
+    form |= {"valid_from_0": "2030-01-01", "valid_from_1": "00:00:00"}
+    url = "/admin/billing/limitoverride/add/"
+    answer = staff.post(url, form)
+    assert answer.status_code == 302, answer.context["adminform"].errors
+    assert "begins at the same moment" in staff.post(url, form, follow=True).content.decode()
+    with in_scope(acme):
+        assert list(LimitOverride.objects.values_list("limit", "value", "reason")) == [("documents", 12, "trial")]
+    assert actions_of(acme)[-1] == ("limit.overridden", "staff")
+    assert "trial" in staff.get("/admin/billing/limitoverride/").content.decode()
 
 
 def test_credentials_are_written_and_never_shown(staff):

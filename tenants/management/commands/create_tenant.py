@@ -21,7 +21,7 @@ class Command(OperatorCommand):
         parser.add_argument("--plan", help="a plan's slug; 'standard' where missing")
         parser.add_argument("--currency", default="USD", help="ISO 4217")
         parser.add_argument(
-            "--retention-days", type=int, default=30, help="0: prompts and answers are gone at settlement"
+            "--retention-days", type=int, help="the plan's where missing; 0: prompts and answers go at settlement"
         )
         parser.add_argument("--external-id", help="the operator's own id")
 
