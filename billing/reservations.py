@@ -20,6 +20,7 @@ from tenants.errors import AtriumError
 from tenants.scope import acting_for, tenant_scope
 
 from .amounts import plain as plain
+from .budgets.quotas import NO_QUOTAS, quotas_of
 from .budgets.refusals import BudgetExhausted as BudgetExhausted
 from .budgets.refusals import BudgetHeld as BudgetHeld
 from .budgets.refusals import budget_error
@@ -102,19 +103,24 @@ def reserve(
     lease: timedelta,
     hold_min: Decimal | None = None,
     end_user: str = "",
+    tokens: int = 0,
 ) -> Decimal:
     """Hold `hold` (at least `hold_min`; all of it by default) on every budget above the caller; returns the hold.
 
+    Its tags are those of its key. `tokens`: the most that it may use, held on the month's quotas of key and tenant.
+
     Raises:
-        BudgetExhausted: a budget is spent (429, not to be retried).
-        BudgetHeld: a budget is held by calls under way (429, retry).
+        BudgetExhausted: a budget is spent, or a quota used up (429, not to be retried).
+        BudgetHeld: a budget or quota is held by calls under way (429, retry).
     """
     with tenant_scope() as tenant_id:
+        quotas = quotas_of(key_id) if tokens else NO_QUOTAS
         return _hold(
-            "SELECT reserve_spend(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "SELECT reserve_spend(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, false, %s, %s, %s, %s)",
             [
                 tenant_id, reservation_id, request_id, key_id, operation, end_user,
-                hold if hold_min is None else hold_min, hold, currency, prices_json(quote), lease,
+                hold if hold_min is None else hold_min, hold, currency, prices_json(quote), lease, tokens, tokens,
+                quotas.key, quotas.tenant,
             ],
         )  # fmt: skip
 

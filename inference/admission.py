@@ -56,6 +56,9 @@ class Offer:
     output_price: Decimal
     hold_min: Decimal
     hold: Decimal
+    #: Of the month's tokens, where they are limited: at least, as `hold_min`, and at most, as `hold`.
+    tokens_min: int = 0
+    tokens: int = 0
     cache: Wish | None = None
     chain: tuple[ChainModel, ...] = ()
     timeout: float | None = None
@@ -103,22 +106,28 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
     # Which tokens the provider finds in its prompt cache, and how many the model thinks with, is known afterwards.
     per_input = terms.most(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS)
     prompt_hold = (prompt_bytes + search_bound) * per_input
+    most_prompt, most_output = prompt_bytes + search_bound, choices
     if search_bound:
         embedders = [price for (_, meter), price in terms.prices.items() if meter == Meter.EMBEDDING_TOKENS]
-        prompt_hold += max(
-            (price.cost(len(question_of(request).encode()) + 2) for price in embedders), default=Decimal(0)
-        )
+        asked = len(question_of(request).encode()) + 2
+        prompt_hold += max((price.cost(asked) for price in embedders), default=Decimal(0))
+        most_prompt += asked
         if SEARCH in terms.prices:
             prompt_hold += terms.prices[SEARCH].each
     per_output = terms.most(Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS) * choices
     if may_be_repaired(request):
         # Each choice may be made again from the prompt and the answer that was wrong.
-        prompt_hold += (prompt_bytes + search_bound + REPAIR_BYTES) * per_input * choices
+        again = (prompt_bytes + search_bound + REPAIR_BYTES) * choices
+        prompt_hold += again * per_input
         per_output = 2 * per_output + per_input * choices
+        most_prompt, most_output = most_prompt + again, 3 * choices
     wish = wish_for(request, terms.caching)
     if wish is not None:
         prompt_hold = max(prompt_hold, terms.price(Meter.CACHE_HITS))
     hold = prompt_hold + limit * per_output
+    # A limit the client set is what it wants, unless the plan says otherwise; without one, a budget that is nearly spent
+    # shortens the answer.
+    least = limit if request.output_limit and not terms.plan.clamps_output else min(limit, _MIN_USEFUL_TOKENS)
     expected = request.output_limit or min(limit, EXPECTED_OUTPUT_TOKENS)
     return Offer(
         request=request.model_dump_json(exclude_none=True, exclude_defaults=True).encode(),
@@ -128,9 +137,11 @@ def offer_for(request: ChatRequest, terms: Terms) -> Offer:
         output_limit=limit,
         prompt_hold=prompt_hold,
         output_price=per_output,
-        # A limit the client set is what it wants; without one, a budget that is nearly spent shortens the answer.
-        hold_min=hold if request.output_limit else prompt_hold + min(limit, _MIN_USEFUL_TOKENS) * per_output,
+        hold_min=prompt_hold + least * per_output,
         hold=hold,
+        # Where output costs nothing the hold does not say how much of it there may be: all, or the call is refused.
+        tokens_min=most_prompt + (least if per_output else limit) * most_output,
+        tokens=most_prompt + limit * most_output,
         cache=wish,
         chain=terms.chain,
         timeout=request.timeout,
@@ -185,6 +196,8 @@ def offer_embeddings(body: bytes, terms: Terms) -> Offer:
         output_price=Decimal(0),
         hold_min=hold,
         hold=hold,
+        tokens_min=most,
+        tokens=most,
         chain=terms.chain,
         metadata=request.metadata,
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 
+from billing.budgets.quotas import NO_QUOTAS, Quotas
 from billing.limits import Level, Rates, release_arguments
 from billing.prices import Quote
 from billing.reservations import UsageLine, lines_json, prices_json
@@ -122,7 +123,7 @@ class Admission:
 
     `priority`: of a tenant's calls on the queue the lowest go first. `line_id`: the batch's line that becomes this call.
     `lease`: how long the hold lasts at most, where a call may wait longer than one that somebody waits for. `tags`: by which
-    its cost is told apart (`tenants.tags`).
+    its cost is told apart (`tenants.tags`). `tokens` of the month are held, at least `tokens_min`, where `quotas` limit them.
     """
 
     tenant_id: UUID
@@ -146,6 +147,9 @@ class Admission:
     line_id: UUID | None = None
     lease: timedelta | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    tokens_min: int = 0
+    tokens: int = 0
+    quotas: Quotas = NO_QUOTAS
 
     def as_json(self, number: int) -> dict[str, Any]:
         """As `admit_generations` reads it."""
@@ -174,6 +178,10 @@ class Admission:
             "priority": self.priority,
             "line": self.line_id,
             "tags": self.tags,
+            "tokens_min": self.tokens_min,
+            "tokens": self.tokens,
+            "key_quota": self.quotas.key,
+            "tenant_quota": self.quotas.tenant,
         }
 
     @property

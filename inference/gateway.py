@@ -27,6 +27,7 @@ from django.db import OperationalError
 from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
+from billing.budgets.quotas import quotas_of
 from billing.limits import Limiter, Limits, RateLimited, levels_for, limits_in_force
 from tenants.api_keys import Caller
 from tenants.authentication import bearer, remembered, should_verify_again, verify_key
@@ -437,6 +438,9 @@ def admission_of(
         fingerprint=mark,
         lease=_BACKGROUND_LEASE if offer.background else None,
         tags=tags_of_call(caller, offer.metadata),
+        tokens_min=offer.tokens_min,
+        tokens=offer.tokens,
+        quotas=quotas_of(caller.key_id, terms.limits),
         # Behind the tenant's calls that somebody waits for.
         priority=1 if offer.at_once else 0,
     )

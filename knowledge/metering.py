@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from billing.budgets.quotas import TOKEN_METERS
 from billing.models import Meter
 from billing.prices import Quote, quote
 from billing.prices.services import SEARCH
@@ -130,6 +131,7 @@ def _hold(
             currency=payer.currency,
             quote=prices,
             lease=lease,
+            tokens=sum(units for (_, meter), units in most.items() if meter in TOKEN_METERS),
         )
         if dispatching:
             dispatched(reservation_id)

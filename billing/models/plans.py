@@ -56,6 +56,11 @@ class Plan(models.Model):
         blank=True,
         help_text="Days that a new tenant keeps prompts and answers, where nobody says; empty: 30.",
     )
+    clamps_output = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Where too little is left of a budget or quota for a call's max_tokens, the answer is shorter, not refused.",
+    )
     monthly_budget = money(
         null=True, blank=True, help_text="A hard tenant budget a new tenant of this plan starts with."
     )

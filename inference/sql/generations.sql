@@ -51,7 +51,7 @@ BEGIN
                n int, tenant uuid, id uuid, key uuid, kind text, alias text, model text, request jsonb, terms jsonb,
                inbox text, weight int, end_user text, hold_min numeric, hold numeric, currency text, prices jsonb,
                lease interval, idempotency_key text, fingerprint text, queue text, priority int, head_start int,
-               line uuid, tags jsonb)
+               line uuid, tags jsonb, tokens_min bigint, tokens bigint, key_quota bigint, tenant_quota bigint)
          ORDER BY x.tenant, x.n
     LOOP
         IF v_tenant IS DISTINCT FROM c.tenant THEN
@@ -87,7 +87,7 @@ BEGIN
             hold := reserve_spend(c.tenant, c.id, c.id, c.key,
                                   CASE c.kind WHEN 'embeddings' THEN 'embeddings' ELSE 'completions' END,
                                   c.end_user, c.hold_min, c.hold, c.currency, c.prices, c.lease, c.tags,
-                                  c.line IS NOT NULL);
+                                  c.line IS NOT NULL, c.tokens_min, c.tokens, c.key_quota, c.tenant_quota);
             refusal := NULL;
             detail := NULL;
         EXCEPTION WHEN SQLSTATE 'AT429' OR SQLSTATE 'AT409' THEN

@@ -69,6 +69,24 @@ def test_a_limit_of_the_clients_is_held_in_full_for_every_choice() -> None:
     assert (offer.output_limit, offer.estimated_tokens) == (100, 4 + 300)
 
 
+def test_a_plan_may_shorten_answers_instead_of_refusing_them() -> None:
+    kind = replace(terms(), plan=Plan(clamps_output=True))
+    offer = offer_chat(body(max_tokens=100, n=3), kind)
+    assert offer.hold == Decimal("0.0000325") + 3 * 100 * Decimal("0.00001")
+    assert offer.hold_min == Decimal("0.0000325") + 3 * 16 * Decimal("0.00001")
+    assert (offer.tokens_min, offer.tokens, offer.output_limit) == (13 + 3 * 16, 13 + 3 * 100, 100)
+
+
+def test_the_months_tokens_are_bounded_as_the_money_is() -> None:
+    offer = offer_chat(body(max_tokens=100, n=3), terms())
+    assert offer.tokens == offer.tokens_min == 13 + 3 * 100
+    free = {key: replace(price, amount=Decimal(0)) for key, price in terms().prices.items()}
+    # A hold of nothing does not say how short an answer must be.
+    for plan in (Plan(), Plan(clamps_output=True)):
+        offer = offer_chat(body(max_tokens=100), replace(terms(), prices=free, plan=plan))
+        assert offer.tokens == offer.tokens_min == 13 + 100
+
+
 def test_several_choices_without_a_limit_need_the_least_of_each() -> None:
     assert offer_chat(body(n=2), terms()).hold_min == Decimal("0.0000325") + 2 * 16 * Decimal("0.00001")
 

@@ -92,6 +92,8 @@ def _holds(promise: int, ground: Ground, report: TextIO) -> bool:
     print(f"promise {promise}: {verdict.figures}; {time.monotonic() - started:.0f} s{at_scale}", file=report)
     for violation in verdict.violations[:_SHOWN]:
         print(f"   {violation}", file=report)
+    for name, value in verdict.metrics.items():
+        print(f"metric {name} {value:g}", file=report)
     print(f"metric promise.{promise} {len(verdict.violations)}", file=report, flush=True)
     return not verdict.violations
 

@@ -1,10 +1,13 @@
-"""Promise 6: one budget, raced by 64 clients, is never overspent; workers killed with -9 lose and double nothing."""
+"""Promise 6: one budget, raced by 64 clients and then by a thousand, is never overspent; workers killed with -9 lose and
+double nothing.
+"""
 
 import asyncio
 import random
 import signal
 from collections import Counter
 
+from tests.prove.budget_storm import storm
 from tests.prove.calls import COST, Answer, ask, ask_all, examine
 from tests.prove.ground import Ground
 from tests.prove.verdict import Verdict, scaled
@@ -14,9 +17,11 @@ _CALLS_A_KILL = 8
 
 
 def prove(ground: Ground) -> Verdict:
-    """The race, then the kills."""
+    """The race, then the kills, then both at once."""
     race, kills = _race(ground), asyncio.run(_kills(ground, scaled(50, least=2)))
-    return Verdict(f"{race.figures}; {kills.figures}", [*race.violations, *kills.violations])
+    raging = storm(ground)
+    figures = f"{race.figures}; {kills.figures}; {raging.figures}"
+    return Verdict(figures, [*race.violations, *kills.violations, *raging.violations], raging.metrics)
 
 
 def _race(ground: Ground) -> Verdict:

@@ -33,9 +33,11 @@ class Answer:
         return self.words == 10 if self.code == "" else self.code not in ("hung", "garbled")
 
 
-async def ask(client: httpx2.AsyncClient, question: str, *, stream: bool = False, **headers: str) -> Answer:
+async def ask(
+    client: httpx2.AsyncClient, question: str, *, stream: bool = False, model: str = "fake", **headers: str
+) -> Answer:
     """One call, to its end."""
-    body = {"model": "fake", "messages": [{"role": "user", "content": question}], "max_tokens": 10, "stream": stream}
+    body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 10, "stream": stream}
     try:
         got = await client.post("/v1/chat/completions", json=body, headers=headers)
         return (_streamed if stream else _plain)(question, got.status_code, got.content)

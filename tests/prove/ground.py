@@ -114,8 +114,7 @@ class Ground(Atrium):
         return httpx2.AsyncClient(
             base_url=self.stack.url,
             headers={"authorization": f"Bearer {tenant.key}"},
-            limits=httpx2.Limits(max_connections=256),
-            **{"timeout": 120, **options},
+            **{"timeout": 120, "limits": httpx2.Limits(max_connections=256), **options},
         )
 
 
