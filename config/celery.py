@@ -47,6 +47,7 @@ app.conf.beat_schedule = {
     "sweep ingestion": {"task": "knowledge.tasks.sweep_ingestion", "schedule": 2.0},
     "sweep reembedding": {"task": "knowledge.tasks.sweep_reembedding", "schedule": 5.0},
     "sweep expiry": {"task": "knowledge.tasks.sweep_expiry", "schedule": 60.0},
+    "charge storage": {"task": "knowledge.tasks.charge_storage", "schedule": 900.0, "options": {"expires": 600}},
     "sweep purging": {"task": "knowledge.tasks.sweep_purging", "schedule": 5.0},
     "sweep syncing": {"task": "knowledge.tasks.sweep_syncing", "schedule": 5.0},
     "sweep fetching": {"task": "knowledge.tasks.sweep_fetching", "schedule": 2.0},

@@ -60,8 +60,11 @@ def hold_tokens(
     lease: timedelta,
     now: datetime,
     dispatching: bool = True,
+    beside: Decimal = Decimal(0),
 ) -> Hold:
     """Hold what `tokens` cost; `dispatching` notes that the model is about to be called, which will be paid for.
+
+    `beside` is held with it: for what is charged by itself when the hold ends.
 
     Raises:
         BudgetExhausted, BudgetHeld: a budget does not allow it.
@@ -69,7 +72,7 @@ def hold_tokens(
     """
     most = {(model, Meter.EMBEDDING_TOKENS.value): tokens}
     prices = _quote(tuple(most), payer.currency, now)
-    return Hold(_hold(payer, request_id, operation, prices, most, lease, dispatching), model, tokens)
+    return Hold(_hold(payer, request_id, operation, prices, most, lease, dispatching, beside), model, tokens)
 
 
 def hold_text(
@@ -118,8 +121,9 @@ def _hold(
     most: Mapping[Need, int],
     lease: timedelta,
     dispatching: bool,
+    beside: Decimal = Decimal(0),
 ) -> UUID:
-    """Reserve what `most`, units by model and meter, costs."""
+    """Reserve what `most`, units by model and meter, costs, and `beside`."""
     reservation_id = uuid7()
     with tenant_scope():
         reserve(
@@ -127,7 +131,7 @@ def _hold(
             request_id=request_id,
             key_id=payer.key_id,
             operation=operation,
-            hold=sum((prices[need].cost(units) for need, units in most.items()), Decimal(0)),
+            hold=sum((prices[need].cost(units) for need, units in most.items()), beside),
             currency=payer.currency,
             quote=prices,
             lease=lease,

@@ -23,6 +23,7 @@ from . import (
     purging,
     reembedding,
     replacement,
+    storage_hours,
     vector_stores,
 )
 from .models import BucketSource, File, FileBatch, VectorStore, VectorStoreFile
@@ -159,6 +160,12 @@ def sweep_reembedding() -> None:
         with acting_for(claim.tenant_id):
             reembedding.recover(claim)
     ring_swept(reembed, work.tend(work.REEMBEDDING).queued)
+
+
+@shared_task
+def charge_storage() -> None:
+    """Charge what each tenant stores for this hour; once, however often it runs."""
+    storage_hours.charge_hour(now=datetime.now(UTC))
 
 
 @shared_task

@@ -24,6 +24,7 @@ DEFINER_FUNCTIONS = frozenset(
         "tenants_with_budget_alerts",
         "due_statements",
         "leave_lanes", "tenants_with_expired_responses", "expired_conversation_items", "deployments_to_check",
+        "tenants_with_files",
         "due_report_schedules", "expired_reports",
     }
 )  # fmt: skip

@@ -11,6 +11,7 @@ import orjson
 from billing.models import Meter
 from billing.prices import UnitPrice, price_of
 from billing.prices.months import this_month
+from billing.prices.services import SEARCH
 from tenants.api_keys import Caller
 from tenants.errors import AtriumError, InvalidRequest
 
@@ -92,7 +93,9 @@ def _estimate(kind: Kind, alias: str, body: dict[str, Any], caller: Caller, now:
 
 
 def _price(terms: Terms, meter: str) -> UnitPrice:
-    """Of the model asked for; what retrieval embeds with, by the dearest of the granted models."""
+    """Of the model asked for; what retrieval embeds with, by the dearest of the granted models; of a search its own."""
+    if meter == Meter.SEARCH_CALLS:
+        return terms.prices[SEARCH]
     if (terms.model, meter) in terms.prices or meter != Meter.EMBEDDING_TOKENS:
         return price_of(terms.prices, terms.model, meter)
     return max((price for (_, name), price in terms.prices.items() if name == meter), key=lambda price: price.each)
@@ -113,6 +116,7 @@ def _response_units(body: Any, terms: Terms, offer: Offer, sight: Sight) -> Iter
     yield str(Meter.OUTPUT_TOKENS), request.max_output_tokens or min(offer.output_limit, EXPECTED_OUTPUT_TOKENS)
     if search:
         yield str(Meter.EMBEDDING_TOKENS), tokens
+        yield str(Meter.SEARCH_CALLS), int(SEARCH in terms.prices)
 
 
 def _text_units(tokens: int, request: ChatRequest, offer: Offer, terms: Terms) -> Iterator[tuple[str, int]]:
@@ -124,6 +128,7 @@ def _text_units(tokens: int, request: ChatRequest, offer: Offer, terms: Terms) -
     )
     if search:
         yield str(Meter.EMBEDDING_TOKENS), count_tokens(question_of(request))
+        yield str(Meter.SEARCH_CALLS), int(SEARCH in terms.prices)
 
 
 def _passages(results: int) -> int:

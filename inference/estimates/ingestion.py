@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models.functions import Length
 
-from billing.models import Meter
+from billing.models import Meter, UsageRecord
 from billing.prices import UnitPrice, prices_of, require
 from billing.prices.months import this_month
 from billing.prices.services import OCR, service_price
@@ -76,9 +76,11 @@ def _text(wanted: Ingestion, caller: Caller) -> Text:
     with tenant_scope():
         read = Document.objects.filter(file_id=file.id, preparation="").annotate(characters=Length("text"))
         found = read.values_list("characters", "ocr_pages").first()
+        # Its pages are paid for once.
+        paid = UsageRecord.objects.filter(request_id=file.stored_id, meter=Meter.OCR_PAGES).exists()
     if found is not None:
         characters, pages = found
-        return Text(characters, characters * _MOST_BYTES_A_CHARACTER, pages)
+        return Text(characters, characters * _MOST_BYTES_A_CHARACTER, 0 if paid else pages)
     return _unread(file)
 
 

@@ -71,7 +71,8 @@ def split_embedding(
         IngestionPart.objects.filter(store_file=job.id, kind=Kind.READ).delete()
         number = IngestionPart.objects.filter(store_file=job.id).count()
         release_hold(job)
-        held = hold(job, embedded_before + sum(span.tokens for span, _ in missing))
+        tokens = embedded_before + sum(span.tokens for span, _ in missing)
+        held = hold(job, tokens, ocr_pages=text.document.ocr_pages)
         rows = [
             IngestionPart(id=uuid7(), store_file_id=job.id, kind=Kind.EMBED, number=number + start, passages=passages)
             for start, passages in enumerate(_cut(missing, size))

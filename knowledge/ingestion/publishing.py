@@ -19,7 +19,7 @@ from ..versions import take_over
 from . import documents
 from .documents import Text
 from .endings import end
-from .holds import charge_tokens
+from .holds import charge_document
 from .preparing import preparation_of
 from .units import Job, State, lock, twins
 
@@ -37,7 +37,8 @@ def complete(job: Job, text: Text, chunks: Sequence[Piece], vectors: dict[Span, 
         for start in range(0, len(chunks), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             _write(job, chunks[part], languages[part], vectors)
-        publish(job, lock(job), tokens, pages=len(text.document.pages) or None)
+        read = text.document
+        publish(job, lock(job), tokens, ocr_pages=read.ocr_pages, pages=len(read.pages) or None)
 
 
 def _write(job: Job, chunks: Sequence[Piece], languages: Sequence[str], vectors: dict[Span, np.ndarray]) -> None:
@@ -93,7 +94,7 @@ def copy_twin(job: Job) -> bool:
     return True
 
 
-def publish(job: Job, attachment: VectorStoreFile, tokens: int = 0, *, pages: int | None) -> None:
+def publish(job: Job, attachment: VectorStoreFile, tokens: int = 0, *, ocr_pages: int = 0, pages: int | None) -> None:
     """Index the terms, count, take the place of an earlier version, charge, mark completed and end the claim, in the
     caller's transaction; hot rows last.
     """
@@ -101,8 +102,8 @@ def publish(job: Job, attachment: VectorStoreFile, tokens: int = 0, *, pages: in
         cursor.execute("SELECT * FROM publish_chunks(%s, %s, %s)", [job.claim.tenant_id, job.store.id, job.id])
         chunks, size = cursor.fetchone()
     take_over(attachment)
-    if tokens:
-        charge_tokens(job, attachment.reservation_id, tokens)
+    if tokens or ocr_pages:
+        charge_document(job, attachment.reservation_id, tokens, ocr_pages=ocr_pages)
     end(
         job, state=State.COMPLETED, percent=100, chunk_count=chunks, usage_bytes=size, completed_at=Now(),
         pages_total=pages, pages_done=pages or 0,

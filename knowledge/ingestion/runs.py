@@ -174,7 +174,7 @@ def _hold(job: Job, text: Text, tokens: int) -> None:
         if job.has_parts:
             release_hold(job)
         documents.keep(job, text)
-        held = hold(job, tokens)
+        held = hold(job, tokens, ocr_pages=text.document.ocr_pages)
         values = {"reservation_id": held.reservation_id, "state": State.EMBEDDING, "percent": max(CHUNKED, job.percent)}
         if not fenced(job).update(**values):
             raise LeaseLost

@@ -106,13 +106,14 @@ BEGIN
          WHERE mine.tenant_id = p_tenant AND mine.store_file_id = p_store_file;
 END $$;
 
--- Give a file the text, prepared in one way, that another one of the same content has.
+-- Give a file the text, prepared in one way, that another one of the same content has. No page of it was recognised for
+-- this file, so it has none to pay for.
 CREATE OR REPLACE FUNCTION copy_documents(p_tenant uuid, p_from uuid, p_file uuid, p_preparation text)
 RETURNS void LANGUAGE sql AS $$
     INSERT INTO knowledge_document (
             tenant_id, id, file_id, preparation, text, pages, title, language, mime_type, ocr_pages, warnings)
         SELECT d.tenant_id, uuidv7(), p_file, d.preparation, d.text, d.pages, d.title, d.language, d.mime_type,
-               d.ocr_pages, d.warnings
+               0, d.warnings
           FROM knowledge_document d WHERE d.tenant_id = p_tenant AND d.file_id = p_from AND d.preparation = p_preparation
         ON CONFLICT (tenant_id, file_id, preparation) DO NOTHING
 $$;
