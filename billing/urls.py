@@ -8,6 +8,7 @@ from .exports import api as exports_api
 from .exports import platform_api as platform_exports_api
 from .limits import api as limits_api
 from .prices import api as prices_api
+from .reconciliation import api as bills_api
 from .statements import api as statements_api
 from .statements import platform_api as platform_statements_api
 
@@ -43,4 +44,11 @@ urlpatterns = [
     path("platform/statements/<str:statement_id>", platform_statements_api.PlatformStatementView.as_view()),
     path("platform/statements/<str:statement_id>/csv", platform_statements_api.PlatformStatementCsvView.as_view()),
     path("platform/credit_notes", platform_statements_api.PlatformCreditNotesView.as_view()),
+    path("platform/bills", bills_api.BillsView.as_view()),
+    path("platform/bills/<str:bill_id>", bills_api.BillView.as_view()),
+    path("platform/bills/<str:bill_id>/comparison", bills_api.ComparisonView.as_view()),
+    path("platform/bills/<str:bill_id>/approve", bills_api.ApprovalView.as_view()),
+    path("platform/bills/<str:bill_id>/corrections", bills_api.BillCorrectionsView.as_view()),
+    path("platform/sku_mappings", bills_api.MappingsView.as_view()),
+    path("platform/sku_mappings/<str:mapping_id>", bills_api.MappingView.as_view()),
 ]

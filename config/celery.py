@@ -54,6 +54,11 @@ app.conf.beat_schedule = {
     "sweep webhooks": {"task": "tenants.webhooks.tasks.sweep_webhooks", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "roll up usage": {"task": "billing.tasks.roll_up_usage", "schedule": 10.0, "options": {"expires": 10}},
+    "post bill corrections": {
+        "task": "billing.reconciliation.tasks.post_bill_corrections",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
     "sweep budget alerts": {"task": "billing.tasks.sweep_budget_alerts", "schedule": 10.0},
     "forecast budgets": {"task": "billing.tasks.forecast_budgets", "schedule": 3600.0},
@@ -76,7 +81,9 @@ app.conf.beat_schedule = {
 }
 # By name: it is imported when the worker starts, with the models.
 app.steps["worker"].add("inference.engine.celery_step:GenerationEngine")
-app.autodiscover_tasks(["tenants", "tenants.webhooks", "billing", "knowledge", "inference", "inference.batches"])
+app.autodiscover_tasks(
+    ["tenants", "tenants.webhooks", "billing", "billing.reconciliation", "knowledge", "inference", "inference.batches"]
+)
 
 
 @signals.worker_ready.connect

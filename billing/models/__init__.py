@@ -5,6 +5,7 @@ no foreign keys to rows that can be erased.
 """
 
 from .allowances import AllowanceBase, PlanAllowance, TenantAllowance
+from .bills import BillCorrection, BillLine, ProviderBill, SkuMapping
 from .budgets import Budget, BudgetAccount, BudgetAlert, TokenAccount
 from .columns import money
 from .counts import UnitCounts
@@ -21,6 +22,8 @@ from .variance import Variance, VarianceAccount, VarianceAlert
 
 __all__ = [
     "AllowanceBase",
+    "BillCorrection",
+    "BillLine",
     "BookPrice",
     "Budget",
     "BudgetAccount",
@@ -34,12 +37,14 @@ __all__ = [
     "PlanAllowance",
     "Price",
     "PriceBase",
+    "ProviderBill",
     "ProviderPrice",
     "QuotaUse",
     "Report",
     "ReportSchedule",
     "Reservation",
     "RollUpMark",
+    "SkuMapping",
     "Statement",
     "StatementLine",
     "Subscription",

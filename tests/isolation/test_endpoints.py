@@ -72,6 +72,7 @@ READ, WRITE = "vector_stores.read", "vector_stores.write"
 SECRET, SECRETS = "v1/signing_secrets/<str:secret_id>", "v1/signing_secrets"
 HOOK, HOOKS = "v1/webhook_endpoints/<str:endpoint_id>", "v1/webhook_endpoints"
 USAGE = "v1/organization/usage"
+BILL, BILLS = "v1/platform/bills/<str:bill_id>", "v1/platform/bills"
 STATEMENTS, PLATFORM_STATEMENTS = "v1/statements", "v1/platform/statements"
 CHAT = "v1/chat/completions"
 PROMPT, PROMPTS = "v1/prompts/<str:prompt_id>", "v1/prompts"
@@ -267,6 +268,16 @@ PLATFORM_DOORS = [
     Door("POST", "v1/platform/provider_prices", "platform", {"model": "m", "meter": "ocr_pages", "amount": "1"}),
     Door("GET", "v1/platform/allowances", "platform"),
     Door("POST", "v1/platform/allowances", "platform", {"meter": "ocr_pages", "quantity": 1, "plan": "standard"}),
+    Door("GET", BILLS, "platform"),
+    Door("POST", BILLS, "platform"),
+    Door("GET", BILL, "platform"),
+    Door("DELETE", BILL, "platform"),
+    Door("GET", f"{BILL}/comparison", "platform"),
+    Door("GET", f"{BILL}/corrections", "platform"),
+    Door("POST", f"{BILL}/approve", "platform"),
+    Door("GET", "v1/platform/sku_mappings", "platform"),
+    Door("POST", "v1/platform/sku_mappings", "platform"),
+    Door("DELETE", "v1/platform/sku_mappings/<str:mapping_id>", "platform"),
     Door("GET", PLATFORM_STATEMENTS, "platform"),
     Door("POST", PLATFORM_STATEMENTS, "platform", {"tenant_id": "x", "month": "2026-10"}),
     Door("GET", f"{PLATFORM_STATEMENTS}/<str:statement_id>", "platform"),
@@ -454,7 +465,8 @@ def theirs(acme: Member) -> dict[str, str]:
     statement, note = a_closed_month(acme)
     return {
         "file": file, "store": store, "batch": batch, "key": key_id, "model": "acmemark", "tenant": tenant,
-        "secret": public_id("esk_", secret.id), "source": source, **a_conversation(acme),
+        "secret": public_id("esk_", secret.id), "bill": f"bill_{tenant[7:]}", "mapping": f"skumap_{tenant[7:]}",
+        "source": source, **a_conversation(acme),
         "completion": completion, "feedback": feedback, "calls": calls, "job": job,
         "prompt": prompt, "version": "acmemark", "label": "acmemark",
         "deployment": deployment, "variant": variant, "grant": grant_id, **a_webhook(acme),
@@ -470,7 +482,7 @@ NOBODYS = {
     "item": f"msg_{MISSING}", "completion": f"chatcmpl-{MISSING}", "feedback": f"fb_{MISSING}",
     "prompt": f"pmpt_{MISSING}", "version": "nobodys", "label": "nobodys", "calls": f"file-{MISSING}",
     "job": f"batch_{MISSING}",
-    "endpoint": f"we_{MISSING}", "delivery": f"wd_{MISSING}",
+    "bill": f"bill_{MISSING}", "mapping": f"skumap_{MISSING}", "endpoint": f"we_{MISSING}", "delivery": f"wd_{MISSING}",
     "deployment": f"deployment_{MISSING}", "variant": f"variant_{MISSING}",
     "grant": f"grant_{MISSING}",
     "report": f"report_{MISSING}", "schedule": f"schedule_{MISSING}", "budget": f"budget_{MISSING}",

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 import orjson
 from django.apps import apps
 
 from billing.models import (
+    BillCorrection,
     Budget,
     BudgetAlert,
     CreditNote,
@@ -154,6 +155,10 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             limit=5, spent=4,
         )  # fmt: skip
         TokenAccount.objects.create(tenant_id=tenant_id, period_start="2026-01-01")
+        BillCorrection.objects.create(
+            tenant_id=tenant_id, bill_id=uuid4(), line_id=uuid4(), model=model, day=month, quantity=0, cost=0,
+            provider_cost=1, reason=mark,
+        )  # fmt: skip
         Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
         _close_a_month(tenant_id, mark)
@@ -180,6 +185,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "job_id": job["id"],
         "report_id": report["id"],
         "schedule_id": schedule["id"],
+        # The operator's own: no tenant has one.
+        "bill_id": public_id("bill_", uuid4()),
+        "mapping_id": public_id("skumap_", uuid4()),
         "version_id": mark,
         "label_id": mark,
     }
