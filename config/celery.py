@@ -82,8 +82,11 @@ app.conf.beat_schedule = {
 # By name: it is imported when the worker starts, with the models.
 app.steps["worker"].add("inference.engine.celery_step:GenerationEngine")
 app.autodiscover_tasks(
-    ["tenants", "tenants.webhooks", "billing", "billing.reconciliation", "knowledge", "inference", "inference.batches"]
-)
+    [
+        "tenants", "tenants.webhooks", "billing", "billing.reconciliation", "knowledge", "inference",
+        "inference.batches",
+    ]
+)  # fmt: skip
 
 
 @signals.worker_ready.connect
