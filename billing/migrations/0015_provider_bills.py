@@ -12,7 +12,7 @@ import tenants.row_security
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0013_budgets"),
+        ("billing", "0014_token_quotas"),
         ("tenants", "0010_webhook_names"),
     ]
 
