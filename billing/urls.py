@@ -10,6 +10,7 @@ from .limits import api as limits_api
 from .prices import api as prices_api
 from .reconciliation import api as bills_api
 from .statements import api as statements_api
+from .statements import margins_api
 from .statements import platform_api as platform_statements_api
 
 urlpatterns = [
@@ -43,6 +44,8 @@ urlpatterns = [
     path("platform/statements", platform_statements_api.PlatformStatementsView.as_view()),
     path("platform/statements/<str:statement_id>", platform_statements_api.PlatformStatementView.as_view()),
     path("platform/statements/<str:statement_id>/csv", platform_statements_api.PlatformStatementCsvView.as_view()),
+    path("platform/margins", margins_api.MarginsView.as_view()),
+    path("platform/margins/csv", margins_api.MarginsCsvView.as_view()),
     path("platform/credit_notes", platform_statements_api.PlatformCreditNotesView.as_view()),
     path("platform/bills", bills_api.BillsView.as_view()),
     path("platform/bills/<str:bill_id>", bills_api.BillView.as_view()),

@@ -13,10 +13,10 @@ class SubscriptionAdmin(TenantAdmin):
 
     group, icon = PLATFORM, "card_membership"
     offers = frozenset({"change"})
-    list_display = ("plan",)
+    list_display = ("plan", "closing_day")
     list_select_related = ("plan",)
     list_filter = ("plan",)
-    fields = ("tenant", "plan")
+    fields = ("tenant", "plan", "closing_day")
     readonly_fields = ("tenant",)
 
 

@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Budget, BudgetAlert, UsageRecord
+from billing.models import Budget, BudgetAlert, CreditNote, Statement, UsageRecord
 from inference.models import (
     Feedback,
     Generation,
@@ -50,7 +50,7 @@ __all__ = ["plain_static_files"]
 MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership,
-    AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord,
+    AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord, Statement, CreditNote,
     Generation, Grant, InferenceAttempt, Prompt, PromptVersion, Feedback, SafetyPolicy, Screening, Variant,
 ]  # fmt: skip
 ACTIONS = {
@@ -93,6 +93,15 @@ def theirs(acme: Member) -> dict[type, Any]:
         usage = UsageRecord.objects.create(
             **own, reservation_id=uuid7(), request_id=uuid7(), attempt=1, operation="chat", model=MARK,
             meter="input_tokens", quantity=1, unit_price=1, per=1, cost=1, currency="USD", period_start="2026-01-01",
+        )  # fmt: skip
+        month = {"period_start": "2026-01-01", "currency": "USD"}
+        statement = Statement.objects.create(
+            **own, **month, usage=1, corrections=0, credits=0, total=1, records=1, closed_by_type=MARK, closed_by_id=MARK,
+            closed_at=datetime.now(UTC),
+        )  # fmt: skip
+        note = CreditNote.objects.create(
+            **own, **month, statement_id=statement.id, records=[], amount=1, reason=MARK, created_by_type=MARK,
+            created_by_id=MARK,
         )  # fmt: skip
         call = Generation.objects.create(
             **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
@@ -141,6 +150,8 @@ def theirs(acme: Member) -> dict[type, Any]:
             budget,
             alert,
             usage,
+            statement,
+            note,
             call,
             event,
             prompt,

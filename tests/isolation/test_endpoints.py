@@ -282,6 +282,8 @@ PLATFORM_DOORS = [
     Door("POST", PLATFORM_STATEMENTS, "platform", {"tenant_id": "x", "month": "2026-10"}),
     Door("GET", f"{PLATFORM_STATEMENTS}/<str:statement_id>", "platform"),
     Door("GET", f"{PLATFORM_STATEMENTS}/<str:statement_id>/csv", "platform"),
+    Door("GET", "v1/platform/margins", "platform"),
+    Door("GET", "v1/platform/margins/csv", "platform"),
     Door("GET", "v1/platform/credit_notes", "platform"),
     Door("POST", "v1/platform/credit_notes", "platform", {"tenant_id": "x", "amount": "1", "reason": "r"}),
 ]

@@ -41,6 +41,8 @@ PAGES = {
     "billing/budget": ("budgets", True),
     "billing/budgetalert": ("budgets", False),
     "billing/usagerecord": ("usage", False),
+    "billing/statement": ("usage", False),
+    "billing/creditnote": ("usage", False),
     "inference/generation": ("usage", False),
     "inference/grant": ("models", False),
     "inference/variant": ("models", False),

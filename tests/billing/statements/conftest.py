@@ -51,8 +51,7 @@ def close(till: Till, month: date = OCTOBER, now: datetime = NOW) -> Closed:
         return close_month(month=month, by=FINANCE, now=now)
 
 
-@pytest.fixture
-def october(till: Till) -> Till:
+def fill_october(till: Till) -> None:
     """0.25 + 1.25 for 1,600,000 tokens in, 6 + 4 + 4 for 1,500,000 out, 2 for storage: 17.50."""
     use(till, datetime(2026, 10, 1, tzinfo=UTC), "gpt", "input_tokens", 1_100_000)
     use(till, datetime(2026, 10, 9, tzinfo=UTC), "gpt", "input_tokens", 500_000)
@@ -62,6 +61,12 @@ def october(till: Till) -> Till:
     # Of other months, and nobody's business in October.
     use(till, datetime(2026, 9, 30, 23, 59, 59, tzinfo=UTC), "gpt", "input_tokens", 1_000_002)
     use(till, datetime(2026, 11, 1, tzinfo=UTC), "gpt", "input_tokens", 1_000_004)
+
+
+@pytest.fixture
+def october(till: Till) -> Till:
+    """A tenant with October's charges."""
+    fill_october(till)
     return till
 
 
