@@ -13,7 +13,7 @@ from django.db import transaction
 
 from billing.limits import limits_in_force
 from billing.models import Price
-from billing.prices import quote
+from billing.prices import checks, quote
 from tenants.audit import SYSTEM, Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.memory import Memory
@@ -246,8 +246,8 @@ def register_model(
     missing = [str(meter) for meter in chains.METERS[Model.Kind(kind)] if str(meter) not in prices]
     if missing:
         raise InvalidRequest(f"A {kind} model needs a price for {', '.join(missing)}; an unpriced model is refused.")
-    if any(amount < 0 for amount in prices.values()):
-        raise InvalidRequest("A price must not be negative.")
+    for amount in prices.values():
+        checks.amount(amount)
     with as_staff(), transaction.atomic(using="staff"):
         model, _ = Model.objects.update_or_create(
             name=name,

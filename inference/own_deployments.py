@@ -13,6 +13,8 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from billing.prices import checks
+from billing.prices.books import PriceConflict
 from tenants.audit import Actor, record
 from tenants.errors import AtriumError, InvalidRequest, NotFound
 from tenants.guarded_http import Refused
@@ -113,20 +115,29 @@ def set_own_price(
 
     Raises:
         NotFound: no such model in the catalogue.
-        InvalidRequest: a negative amount, or a meter that the model does not have.
+        InvalidRequest: an amount that cannot be kept, a meter that the model does not have, or another currency than
+            the tenant's.
+        PriceConflict: a price of the meter begins at this moment already.
     """
     served = Model.objects.filter(name=model).first()
     if served is None:
         raise NotFound(f"No model '{model}' in the catalogue.", param="model")
-    if amount < 0:
-        raise InvalidRequest("A price must not be negative.", param="amount")
+    checks.amount(amount)
     known = METERS[Model.Kind(served.kind)]
     if meter not in known:
         raise InvalidRequest(f"Set a price for {', '.join(known)}; the other meters follow them.", param="meter")
     with tenant_scope() as tenant_id:
-        row = OwnAccountPrice.objects.create(
+        own = Tenant.objects.get(id=tenant_id).currency
+        if currency != own:
+            raise InvalidRequest(f"This tenant is billed in {own}, not in {currency}.", param="currency")
+        row = OwnAccountPrice(
             tenant_id=tenant_id, model=model, meter=meter, currency=currency, amount=amount, per=per, valid_from=now
         )
+        try:
+            with transaction.atomic():
+                row.save(force_insert=True)
+        except IntegrityError as error:
+            raise PriceConflict("A price of this meter begins at this moment already.", param="valid_from") from error
         said = {"model": model, "meter": meter, "amount": str(amount), "currency": currency, "per": per}
         record(by=by, action="own_account_price.set", target=row, changes=said)
     return row

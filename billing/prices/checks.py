@@ -51,7 +51,7 @@ def allowance(row: "NewAllowance") -> None:
 def amount(value: Decimal, *, param: str = "amount") -> Decimal:
     """An amount that can be kept."""
     if not value.is_finite() or not 0 <= value < _LARGEST or value != round(value, 12):
-        raise InvalidRequest(f"Invalid '{param}': from 0, with at most 12 digits after the point.", param=param)
+        raise InvalidRequest(f"Invalid '{param}': not negative, and at most 12 digits after the point.", param=param)
     return value
 
 

@@ -19,9 +19,10 @@ from inference.catalogue import (
     granted_models,
     terms,
 )
-from inference.models import Deployment, Fallback, Grant, Model, TenantDeployment, Variant
+from inference.models import Deployment, Fallback, Grant, Model, OwnAccountPrice, TenantDeployment, Variant
 from inference.terms import Terms
 from tenants.audit import COMMAND_LINE
+from tenants.errors import AtriumError
 from tenants.models import AuditEvent
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
@@ -160,6 +161,28 @@ def test_a_tenants_own_account_goes_first_at_its_own_price_and_for_nobody_else(u
     with acting_for(user.tenant.id):
         own_deployments.change_deployment(deployment_id=own.id, changed={"enabled": False}, by=COMMAND_LINE)
     assert not terms_of(user).chain[0].own and unit(terms_of(user), "main") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"currency": "EUR"}, "billed in USD, not in EUR"),
+        ({"amount": Decimal("NaN")}, "not negative, and at most 12 digits"),
+        ({"amount": Decimal(-1)}, "not negative, and at most 12 digits"),
+        ({"meter": "cache_hits"}, "Set a price for input_tokens, output_tokens"),
+        ({}, "begins at this moment already"),
+    ],
+)
+def test_a_price_of_an_own_account_that_could_not_hold_is_refused(
+    user: Member, change: dict[str, Any], said: str
+) -> None:
+    price = {"model": "main", "meter": "input_tokens", "amount": Decimal(1), "currency": "USD", "now": LONG_AGO}
+    with acting_for(user.tenant.id):
+        own_deployments.set_own_price(**price, by=COMMAND_LINE)
+        with pytest.raises(AtriumError, match=said):
+            own_deployments.set_own_price(**{**price, **change}, by=COMMAND_LINE)
+        with tenant_scope():
+            assert OwnAccountPrice.objects.count() == 1
 
 
 def test_a_live_variant_is_served_through_its_base_at_its_bases_price_or_its_own(user: Member) -> None:

@@ -241,6 +241,7 @@ def test_staff_fill_the_books_in_the_admin_and_read_why_not(staff, committed):
     )
     wrong = {**pages["price"], "meter": "output_tokens", "tiers": '[[1000, "-2"]]'}
     assert (
-        "from 0, with at most 12 digits" in staff.post("/admin/billing/price/add/", wrong, follow=True).content.decode()
+        "not negative, and at most 12 digits"
+        in staff.post("/admin/billing/price/add/", wrong, follow=True).content.decode()
     )
     assert counted() == [1, 1, 1, 1, 1]
