@@ -10,6 +10,7 @@ from tenants import work
 from tenants.doorbells import ring, ring_on_commit, ring_swept, worker_name
 from tenants.scope import acting_for
 
+from . import meter_events
 from .budgets import alerts
 from .exports import making, requests, schedules
 from .models import Report
@@ -103,3 +104,9 @@ def forecast_budgets() -> None:
 def close_due_statements() -> None:
     """Close the months whose set day has come."""
     close_due(now=datetime.now(UTC))
+
+
+@shared_task
+def send_meter_events() -> None:
+    """Tell webhooks what meters counted in the hours that are over."""
+    meter_events.send_due(now=datetime.now(UTC))

@@ -59,6 +59,11 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "send meter events": {
+        "task": "billing.tasks.send_meter_events",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
     "sweep budget alerts": {"task": "billing.tasks.sweep_budget_alerts", "schedule": 10.0},
     "forecast budgets": {"task": "billing.tasks.forecast_budgets", "schedule": 3600.0},

@@ -20,7 +20,8 @@ DEFINER_FUNCTIONS = frozenset(
     {
         "claim_work", "renew_work", "expired_work", "tend_queue", "queue_depth", "memberships_of", "tenant_by_slug",
         "usage_totals", "roll_up_usage", "expired_reservations", "expired_contents", "expired_files", "expired_stores",
-        "due_bucket_sources", "book_variance", "raise_variance_alerts",
+        "due_bucket_sources", "due_bill_corrections", "end_posted_bills", "tenants_wanting", "book_variance",
+        "raise_variance_alerts",
         "tenants_with_budget_alerts",
         "due_statements",
         "leave_lanes", "tenants_with_expired_responses", "expired_conversation_items", "deployments_to_check",

@@ -11,6 +11,7 @@ from .columns import money
 from .counts import UnitCounts
 from .ledger import UsageRecord
 from .limits import Limit, LimitOverride, QuotaUse
+from .meter_events import MeterEvent
 from .meters import Meter
 from .plans import Plan, Subscription
 from .prices import BookPrice, Entry, Price, PriceBase, ProviderPrice, TenantPrice
@@ -33,6 +34,7 @@ __all__ = [
     "Limit",
     "LimitOverride",
     "Meter",
+    "MeterEvent",
     "Plan",
     "PlanAllowance",
     "Price",

@@ -43,6 +43,7 @@ class ProviderBill(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     app_may = ()
+    definer_may = ("SELECT", "UPDATE")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["provider", "sha256"], name="billing_providerbill_once")]
@@ -120,6 +121,8 @@ class BillCorrection(TenantModel):
     posted_id = models.UUIDField(null=True, help_text="The row of the ledger that corrects it.")
     refusal = models.CharField(max_length=300, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    definer_may = ("SELECT",)
 
     class Meta:
         constraints = [

@@ -46,3 +46,11 @@ BEGIN
     PERFORM enqueue_all_work(v_tenant, v_failing, 'webhooks', 1, 1);
     RETURN cardinality(v_endpoints);
 END $$;
+
+-- Tenants with an endpoint that wants a type of event, and since when there is one. Ids only.
+CREATE OR REPLACE FUNCTION tenants_wanting(p_type text)
+RETURNS TABLE (tenant_id uuid, since timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT e.tenant_id, min(e.created_at) FROM tenants_webhookendpoint e
+     WHERE e.disabled_at IS NULL AND e.event_types && ARRAY[p_type, '*']::varchar[] GROUP BY e.tenant_id
+$$;

@@ -27,6 +27,8 @@ class WebhookEndpoint(TenantModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False, help_text="Of what a person sets.")
 
+    definer_may = ("SELECT",)
+
     class Meta:
         constraints = [
             TenantOwned(name="tenants_webhookendpoint_owned"),

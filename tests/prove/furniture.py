@@ -16,6 +16,7 @@ from billing.models import (
     CreditNote,
     Limit,
     LimitOverride,
+    MeterEvent,
     QuotaUse,
     Statement,
     StatementLine,
@@ -159,6 +160,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             tenant_id=tenant_id, bill_id=uuid4(), line_id=uuid4(), model=model, day=month, quantity=0, cost=0,
             provider_cost=1, reason=mark,
         )  # fmt: skip
+        MeterEvent.objects.create(
+            tenant_id=tenant_id, start=datetime.now(UTC), meter="input_tokens", quantity=1, events=1
+        )
         Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
         _close_a_month(tenant_id, mark)
