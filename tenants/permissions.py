@@ -33,7 +33,7 @@ KEY_SCOPES = frozenset(
 #: What each role may do in the admin: `<object>.<view|change>`.
 ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
     "viewer": frozenset({"documents.view", "usage.view", "models.view", "prompts.view"}),
-    "finance": frozenset({"usage.view", "budgets.view", "audit.view"}),
+    "finance": frozenset({"usage.view", "budgets.view", "audit.view", "reports.view", "reports.change"}),
     "developer": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "usage.view", "budgets.view", "models.view"}
         | {"prompts.view", "feedback.view", "webhooks.view", "webhooks.change"}
@@ -42,12 +42,13 @@ ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view", "settings.view"}
         | {"prompts.view", "feedback.view", "safety.view", "safety.change", "webhooks.view", "webhooks.change"}
+        | {"reports.view", "reports.change"}
     ),
     "owner": frozenset(
         {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
         | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view"}
         | {"settings.view", "settings.change", "prompts.view", "feedback.view", "safety.view", "safety.change"}
-        | {"webhooks.view", "webhooks.change"}
+        | {"webhooks.view", "webhooks.change", "reports.view", "reports.change"}
     ),
 }
 

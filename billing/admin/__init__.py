@@ -1,3 +1,13 @@
-"""Admin pages of billing: budgets, the ledger, statements; plans, prices and providers' bills for platform staff."""
+"""Admin pages of billing: budgets, the ledger, statements, reports; plans, prices and providers' bills for staff."""
 
-from . import bills, budgets, limits, plans, prices, statements, usage, variance  # noqa: F401  for effect: they register
+from . import (  # noqa: F401  for effect: they register themselves
+    bills,
+    budgets,
+    limits,
+    plans,
+    prices,
+    reports,
+    statements,
+    usage,
+    variance,
+)

@@ -103,6 +103,7 @@ def _periods(wanted: Wanted) -> tuple[Column, ...]:
         column("BillingPeriodStart", "u.period_start::timestamp", Type.TIME),
         column("BillingPeriodEnd", "u.period_start + interval '1 month'", Type.TIME),
         *bucket_columns(wanted, "ChargePeriodStart", "ChargePeriodEnd"),
+        column("InvoiceId", "'stmt_' || encode(uuid_send(i.id), 'hex')"),
     )
 
 

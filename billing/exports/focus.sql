@@ -21,3 +21,5 @@
   CROSS JOIN LATERAL (SELECT CASE WHEN mod(s.per, m.base) = 0 THEN s.per ELSE m.base END::numeric AS lot) p) u
    LEFT JOIN tenants_tenant t ON t.id = u.tenant_id
    LEFT JOIN tenants_apikey k ON k.tenant_id = u.tenant_id AND k.id = u.key_id
+   -- Closed months are invoiced by their statement; what is still open is not.
+   LEFT JOIN billing_statement i ON i.tenant_id = u.tenant_id AND i.period_start = u.period_start

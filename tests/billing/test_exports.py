@@ -24,6 +24,7 @@ from billing.exports.focus import METERS
 from billing.exports.reading import Reader
 from billing.exports.typed_files import TooManyRows
 from billing.models import Meter, UsageRecord
+from billing.statements.closing import close_month
 from tenants.api_keys import issue
 from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id, uuid7
@@ -207,7 +208,10 @@ def test_a_focus_file_passes_the_toolkit_and_says_what_was_charged(acting, tmp_p
         ("Usage", "'=twice", str(first.id)),
         ("Credit", "goodwill", str(first.id)),
     ]
-    assert "x_ProviderCost" not in found[0]
+    assert "x_ProviderCost" not in found[0] and {row["InvoiceId"] for row in found} == {""}
+    statement = close_month(month=MARCH.date(), by=COMMAND_LINE, now=datetime.now(UTC)).statement
+    assert {row["InvoiceId"] for row in rows(made(kind="focus")[1])} == {public_id("stmt_", statement.id)}
+    assert statement.total == Decimal("1.8824825")
 
 
 def test_every_meter_has_a_name_and_a_unit_in_focus():

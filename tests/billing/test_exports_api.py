@@ -4,11 +4,13 @@ import csv
 import hashlib
 import io
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from rest_framework.test import APIClient
 
 from billing import tasks
@@ -22,7 +24,10 @@ from tenants.ids import parse_public_id
 from tenants.models import AuditEvent, Tenant, WebhookEvent
 from tenants.scope import acting_for, tenant_scope
 from tests.billing.test_exports import APRIL, MARCH, line
+from tests.tenants.admin_desk import desk, plain_static_files, seat
 from tests.tenants.webhooks.test_outbox import endpoint
+
+__all__ = ["plain_static_files"]
 
 NOW = datetime(2026, 4, 2, 12, tzinfo=UTC)
 MARCHS = {"start_time": int(MARCH.timestamp()), "end_time": int(APRIL.timestamp())}
@@ -285,3 +290,23 @@ def test_the_platform_has_reports_and_schedules_that_no_tenant_sees(committed, p
     assert acme.client.get(f"/v1/reports/{asked['id']}").status_code == 404
     with acting_for(PLATFORM), tenant_scope():
         assert ReportSchedule.objects.get().asked_by_type == "platform_key"
+
+
+def test_finance_asks_for_a_report_in_the_admin_and_finds_its_link(march, plain_static_files):
+    pages = "admin:billing_report_"
+    assert desk(seat(march, "viewer")).get(reverse(pages + "changelist")).status_code == 403
+    finance = desk(seat(march, "finance", email="finance@acme.example"))
+    form = {"kind": "focus", "format": "csv", "first_day": "2026-03-01", "last_day": "2026-03-31"}
+    refused = finance.post(reverse(pages + "add"), {**form, "first_day": "1976-03-01"}, follow=True).content.decode()
+    assert "there is nothing before 2000" in refused
+    assert "queued" in finance.post(reverse(pages + "add"), form, follow=True).content.decode().lower()
+    tasks.make_report.apply()
+    page = finance.get(reverse(pages + "changelist")).content.decode()
+    assert "0.005 USD" in page and "2026-03-01 00:00 – 2026-04-01 00:00" in page
+    opened = Client().get(re.search(r'href="(/v1/report_files/[^"]+)"', page)[1])
+    assert b"".join(opened.streaming_content).startswith(b"BilledCost,")
+    with acting_for(march.tenant.id), tenant_scope():
+        row = Report.objects.get()
+    assert row.asked_by_type == "user"
+    finance.post(reverse(pages + "delete", args=[row.pk]), {"post": "yes"})
+    assert not object_store.exists(row.stored_as)

@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Budget, BudgetAlert, CreditNote, Statement, UsageRecord
+from billing.models import Budget, BudgetAlert, CreditNote, Report, Statement, UsageRecord
 from inference.models import (
     Feedback,
     Generation,
@@ -50,7 +50,7 @@ __all__ = ["plain_static_files"]
 MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership,
-    AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord, Statement, CreditNote,
+    AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord, Statement, CreditNote, Report,
     Generation, Grant, InferenceAttempt, Prompt, PromptVersion, Feedback, SafetyPolicy, Screening, Variant,
 ]  # fmt: skip
 ACTIONS = {
@@ -103,6 +103,10 @@ def theirs(acme: Member) -> dict[type, Any]:
             **own, **month, statement_id=statement.id, records=[], amount=1, reason=MARK, created_by_type=MARK,
             created_by_id=MARK,
         )  # fmt: skip
+        report = Report.objects.create(
+            **own, kind="costs", format="csv", start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC),
+            options={"models": [MARK]}, asked_by_type="x", asked_by_id=MARK,
+        )  # fmt: skip
         call = Generation.objects.create(
             **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
         )
@@ -152,6 +156,7 @@ def theirs(acme: Member) -> dict[type, Any]:
             usage,
             statement,
             note,
+            report,
             call,
             event,
             prompt,
