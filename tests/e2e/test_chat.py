@@ -23,6 +23,20 @@ def test_a_plain_answer_has_text_usage_and_headers(acme_running):
     assert len(raw.headers["x-request-id"]) == 32
     assert int(raw.headers["x-ratelimit-remaining-requests"]) > 0
     assert raw.headers["ratelimit-policy"].startswith('"rpm";q=')
+    left = int(raw.headers["x-ratelimit-remaining-requests"])
+    # A request that is refused before it takes anything says where the limits stand too; a search takes one.
+    with pytest.raises(openai.NotFoundError) as refused:
+        acme_running.sdk().chat.completions.create(model="nobody's", messages=MESSAGES)
+    assert refused.value.response.headers["x-ratelimit-remaining-requests"] == str(left)
+    for path, taken in (("/vector_stores", 0), ("/vector_stores/vs_none/search", 1), ("/vector_stores", 1)):
+        with acme_running.sdk() as sdk:
+            answer = sdk._client.request(
+                "POST" if "search" in path else "GET",
+                f"{sdk.base_url}{path[1:]}",
+                json={"query": "x"},
+                headers=sdk.auth_headers,
+            )
+        assert answer.headers["x-ratelimit-remaining-requests"] == str(left - taken), path
 
 
 def test_a_stream_has_a_role_words_a_finish_and_usage(acme_running):
