@@ -111,7 +111,7 @@ def _queues() -> list[Metric]:
     age = GaugeMetricFamily(
         "atrium_queue_oldest_seconds", "How long the oldest waiting unit has waited.", labels=["queue"]
     )
-    for queue in (*QUEUES, work.FETCHING, work.SYNCING, work.BATCHES, work.BATCH_LINES, work.WEBHOOKS):
+    for queue in (*QUEUES, work.FETCHING, work.SYNCING, work.BATCHES, work.BATCH_LINES, work.WEBHOOKS, work.REPORTS):
         depth = work.depth(queue)
         for state, count in (("queued", depth.queued), ("running", depth.running), ("dead", depth.dead)):
             units.add_metric([queue, state], count)
