@@ -22,6 +22,7 @@ DECLARE
     v_quotas uuid[] := '{}';
     v_accounts uuid[] := '{}';
     v_budgets int;
+    v_opened int;
     v_account record;
     v_tight record;
 BEGIN
@@ -39,32 +40,33 @@ BEGIN
             v_hold := round(v_min + (v_hold - v_min) * (v_tokens - p_tokens_min) / (p_tokens - p_tokens_min), 12);
         END IF;
     END IF;
-    SELECT count(*) INTO v_budgets FROM billing_budget b
+    SELECT count(*), count(a.id) INTO v_budgets, v_opened FROM billing_budget b
+      LEFT JOIN billing_budgetaccount a ON a.tenant_id = b.tenant_id AND a.budget_id = b.id
+       AND a.period_start = budget_starts(b.period, b.starts_on, v_day)
      WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = p_key)
        AND (b.tag_name = '' OR v_tags ->> b.tag_name = b.tag_value);
     IF v_budgets > 0 THEN
-        FOR v_try IN 1..2 LOOP
-            v_accounts := '{}';
-            -- Always in this order, so that two admissions cannot wait for each other; the tenant's row, the hottest, last.
-            FOR v_account IN
-                SELECT a.id, b.id AS budget_id, b.name, b.currency, b.hard, b.limit, a.spent, a.held,
-                       b.limit - a.spent - a.held AS left_over, b.period, a.period_start
-                  FROM billing_budgetaccount a JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
-                 WHERE a.tenant_id = p_tenant AND a.period_start = budget_starts(b.period, b.starts_on, v_day)
-                   AND (b.key_id IS NULL OR b.key_id = p_key) AND (b.tag_name = '' OR v_tags ->> b.tag_name = b.tag_value)
-                 ORDER BY b.key_id NULLS LAST, b.tag_name = '', b.id FOR UPDATE OF a
-            LOOP
-                IF v_account.currency <> p_currency THEN
-                    RAISE EXCEPTION 'budget % is in %, the call in %', v_account.budget_id, v_account.currency, p_currency;
-                END IF;
-                v_accounts := v_accounts || v_account.id;
-                IF v_account.hard AND v_account.left_over < v_hold THEN
-                    v_hold := v_account.left_over;
-                    v_tight := v_account;
-                END IF;
-            END LOOP;
-            EXIT WHEN cardinality(v_accounts) = v_budgets;
+        IF v_opened < v_budgets THEN
+            -- Before any of them is locked: who waits for one that another makes must hold none.
             PERFORM open_accounts(p_tenant, p_key, v_tags, v_now);
+        END IF;
+        -- Always in this order, so that two admissions cannot wait for each other; the tenant's row, the hottest, last.
+        FOR v_account IN
+            SELECT a.id, b.id AS budget_id, b.name, b.currency, b.hard, b.limit, a.spent, a.held,
+                   b.limit - a.spent - a.held AS left_over, b.period, a.period_start
+              FROM billing_budgetaccount a JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
+             WHERE a.tenant_id = p_tenant AND a.period_start = budget_starts(b.period, b.starts_on, v_day)
+               AND (b.key_id IS NULL OR b.key_id = p_key) AND (b.tag_name = '' OR v_tags ->> b.tag_name = b.tag_value)
+             ORDER BY b.key_id NULLS LAST, b.tag_name = '', b.id FOR UPDATE OF a
+        LOOP
+            IF v_account.currency <> p_currency THEN
+                RAISE EXCEPTION 'budget % is in %, the call in %', v_account.budget_id, v_account.currency, p_currency;
+            END IF;
+            v_accounts := v_accounts || v_account.id;
+            IF v_account.hard AND v_account.left_over < v_hold THEN
+                v_hold := v_account.left_over;
+                v_tight := v_account;
+            END IF;
         END LOOP;
         IF v_hold < v_min THEN
             PERFORM refuse_spend(to_jsonb(v_tight), v_min);
@@ -141,15 +143,30 @@ BEGIN
 END $$;
 
 -- Lock what several calls of a tenant will hold on, in the order in which one call locks it: for who admits them in one
--- transaction.
-CREATE OR REPLACE FUNCTION lock_accounts(p_tenant uuid, p_keys uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+-- transaction. p_quota_keys: those of the keys whose tokens are limited; p_tenant_quota: whether the tenant's are.
+CREATE OR REPLACE FUNCTION lock_accounts(p_tenant uuid, p_keys uuid[], p_quota_keys uuid[], p_tenant_quota boolean)
+RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_day date := (clock_timestamp() AT TIME ZONE 'utc')::date;
+    v_month date := date_trunc('month', v_day::timestamp)::date;
 BEGIN
     PERFORM stand_by_budgets(p_tenant);
-    PERFORM 1 FROM billing_tokenaccount t
-      WHERE t.tenant_id = p_tenant AND (t.key_id IS NULL OR t.key_id = ANY (p_keys))
-        AND t.period_start = date_trunc('month', v_day::timestamp)::date ORDER BY t.key_id NULLS LAST FOR UPDATE;
+    IF p_tenant_quota OR cardinality(p_quota_keys) > 0 THEN
+        PERFORM open_token_accounts(p_tenant, p_quota_keys, p_tenant_quota, v_month);
+        PERFORM 1 FROM billing_tokenaccount t
+          WHERE t.tenant_id = p_tenant AND t.period_start = v_month
+            AND ((t.key_id IS NULL AND p_tenant_quota) OR t.key_id = ANY (p_quota_keys))
+          ORDER BY t.key_id NULLS LAST FOR UPDATE;
+    END IF;
+    -- All that are missing first, whatever the calls' tags.
+    INSERT INTO billing_budgetaccount (tenant_id, id, budget_id, period_start, spent)
+        SELECT p_tenant, uuidv7(), b.id, s.start, spent_under(b, s.start)
+          FROM billing_budget b CROSS JOIN LATERAL (SELECT budget_starts(b.period, b.starts_on, v_day) AS start) s
+         WHERE b.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = ANY (p_keys))
+           AND NOT EXISTS (SELECT 1 FROM billing_budgetaccount a
+                            WHERE a.tenant_id = p_tenant AND a.budget_id = b.id AND a.period_start = s.start)
+         ORDER BY b.key_id NULLS LAST, b.tag_name = '', b.id
+        ON CONFLICT (tenant_id, budget_id, period_start) DO NOTHING;
     PERFORM 1 FROM billing_budgetaccount a JOIN billing_budget b ON b.tenant_id = a.tenant_id AND b.id = a.budget_id
       WHERE a.tenant_id = p_tenant AND (b.key_id IS NULL OR b.key_id = ANY (p_keys))
         AND a.period_start = budget_starts(b.period, b.starts_on, v_day)

@@ -46,7 +46,9 @@ DECLARE
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     FOR c IN
-        SELECT x.*, array_agg(x.key) OVER (PARTITION BY x.tenant) AS keys
+        SELECT x.*, array_agg(x.key) OVER (PARTITION BY x.tenant) AS keys,
+               array_agg(x.key) FILTER (WHERE x.key_quota > 0) OVER (PARTITION BY x.tenant) AS quota_keys,
+               bool_or(x.tenant_quota > 0) OVER (PARTITION BY x.tenant) AS of_tenant
           FROM jsonb_to_recordset(p_calls) AS x (
                n int, tenant uuid, id uuid, key uuid, kind text, alias text, model text, request jsonb, terms jsonb,
                inbox text, weight int, end_user text, hold_min numeric, hold numeric, currency text, prices jsonb,
@@ -61,7 +63,7 @@ BEGIN
             PERFORM enter_scope(c.tenant);
             v_tenant := c.tenant;
             IF cardinality(c.keys) > 1 THEN
-                PERFORM lock_accounts(c.tenant, c.keys);
+                PERFORM lock_accounts(c.tenant, c.keys, c.quota_keys, c.of_tenant);
             END IF;
         END IF;
         n := c.n;

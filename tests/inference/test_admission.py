@@ -9,15 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.budgets.quotas import Quotas
 from billing.limits import Limits
 from billing.models import Plan
 from billing.prices import UnitPrice
 from inference.admission import ContextLengthExceeded, offer_chat, offer_embeddings
+from inference.calls import Taken
 from inference.catalogue import Terms
+from inference.endpoints import ENDPOINTS
+from inference.gateway import admission_of
 from inference.metering import count_tokens
 from inference.prompting import PASSAGE_BYTES
 from inference.requests import ChatRequest
 from inference.terms import ChainModel
+from tenants.api_keys import Caller
 from tenants.errors import InvalidRequest
 from tenants.ids import uuid7
 
@@ -85,6 +90,20 @@ def test_the_months_tokens_are_bounded_as_the_money_is() -> None:
     for plan in (Plan(), Plan(clamps_output=True)):
         offer = offer_chat(body(max_tokens=100), replace(terms(), prices=free, plan=plan))
         assert offer.tokens == offer.tokens_min == 13 + 100
+
+
+def test_a_call_carries_its_tags_and_what_limits_its_tokens() -> None:
+    caller = Caller(
+        tenant_id=uuid7(), key_id=uuid7(), key_prefix="p", scopes=frozenset(), currency="USD", retention_days=0,
+        requests_per_minute=None, tokens_per_minute=None, concurrent_calls=None, expires_at=None,
+        tags=(("team", "ads"),), allocation_tags=("feature", "team"),
+    )  # fmt: skip
+    own = {caller.key_id: {"tokens_per_month": 5}}
+    kind = replace(terms(), limits=Limits.of(Plan(tokens_per_month=9), own))
+    offer = offer_chat(body(metadata={"feature": "search", "team": "x", "other": "y"}), kind)
+    made = admission_of(ENDPOINTS["/v1/chat/completions"], caller, kind, offer, uuid7(), Taken([]))
+    assert made.tags == {"feature": "search", "team": "ads"}
+    assert (made.quotas, made.tokens) == (Quotas(key=5, tenant=9), offer.tokens)
 
 
 def test_several_choices_without_a_limit_need_the_least_of_each() -> None:

@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 from django.db import connection, transaction
 
+from billing.budgets.quotas import Quotas
+from billing.budgets.refusals import QuotaHeld
 from billing.budgets.setting import set_budget
 from billing.limits import Level, Rates
 from billing.models import BudgetAccount, Reservation, UsageRecord
@@ -54,7 +56,7 @@ class Desk:
 
     def admit(
         self, *, hold: str = "1", least: str | None = None, retention_days: int = 30, idempotency_key: str | None = None,
-        fingerprint: str = "f", request: bytes = REQUEST, prompt_version: UUID | None = None,
+        fingerprint: str = "f", request: bytes = REQUEST, prompt_version: UUID | None = None, **more: Any,
     ) -> UUID:  # fmt: skip
         """Admit a chat; returns its id. Undone as a whole where it is refused, as a request's transaction would be."""
         ident = uuid7()
@@ -69,7 +71,7 @@ class Desk:
                 ),
                 inbox="inbox:1", share=work.EVEN, hold_min=Decimal(least or hold), hold=Decimal(hold),
                 currency="USD", quote=prices,
-                idempotency_key=idempotency_key, fingerprint=fingerprint if idempotency_key else None,
+                idempotency_key=idempotency_key, fingerprint=fingerprint if idempotency_key else None, **more,
             )])  # fmt: skip
             if isinstance(hold, Exception):
                 raise hold
@@ -106,6 +108,19 @@ class Desk:
 @pytest.fixture
 def desk(acme: Member) -> Desk:
     return Desk(acme)
+
+
+def test_a_call_is_held_with_its_tags_and_its_tokens(desk):
+    plain = desk.admit()
+    tagged = desk.admit(tags={"team": "ads"}, tokens_min=10, tokens=120, quotas=Quotas(tenant=200))
+    with pytest.raises(QuotaHeld):
+        desk.admit(tokens_min=100, tokens=120, quotas=Quotas(tenant=200))
+    with acting_for(desk.tenant_id), tenant_scope():
+        rows = Reservation.objects.in_bulk([plain, tagged])
+        assert Reservation.objects.count() == Generation.objects.count() == 2
+    assert [(row.tags, row.batch, row.tokens) for row in (rows[plain], rows[tagged])] == [
+        ({}, False, 0), ({"team": "ads"}, False, 120),
+    ]  # fmt: skip
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@ prices, some streamed, some given up by their client, while `kill -9` takes work
 
 Clients do what the SDK does: they come back where a budget is only held, or a part of the service is away, until they
 are answered or the budget is spent. Each try asks another question, so that what the model server counted can be held
-against the ledger, call by call. Calls of which nobody knows stand in it at their hold; at the end they are corrected to
-what the server counted, as finance does by a provider's bill, and then both must say the same to the last digit.
+against the ledger, call by call. Calls of which nobody knows stand in it at their hold, until they are corrected to what
+the server counted, as finance does by a provider's bill, while the storm goes on; in the end both must say the same to the
+last digit.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from tests.prove.verdict import Verdict, scaled
 #: Model → (its input's, its output's price per million tokens). The server says 7 and 10 of each whole answer.
 PRICES = {"fake": (1000, 1000), "fake-dear": (2000, 5000)}
 COSTS = {name: Decimal(7 * of_input + 10 * of_output) / 1_000_000 for name, (of_input, of_output) in PRICES.items()}
-_PATIENCE = 90
+_PATIENCE = 120
 _KILLS = 3
 #: What a client may be answered; all but the first two are worth another try.
 _FINAL = ("", "insufficient_quota", "left")
@@ -54,10 +55,10 @@ def storm(ground: Ground) -> Verdict:
         "FROM unnest(%s::text[]) l RETURNING id",
         tenant.id, ["requests_per_minute", "tokens_per_minute", "concurrent_calls"],
     )  # fmt: skip
-    with _watched(ground, tenant) as most:
-        answers = asyncio.run(_rage(ground, tenant, clients))
+    with _watched(ground, tenant) as most, _reconciled(ground, tenant) as corrected:
+        answers, kills = asyncio.run(_rage(ground, tenant, clients))
         ground.settled(tenant, seconds=60)
-    return _verdict(ground, tenant, answers, most)
+    return _verdict(ground, tenant, answers, kills, most, corrected)
 
 
 @contextmanager
@@ -79,20 +80,41 @@ def _watched(ground: Ground, tenant: Tenant) -> Iterator[list[Decimal]]:
         thread.join()
 
 
+@contextmanager
+def _reconciled(ground: Ground, tenant: Tenant) -> Iterator[dict[str, Decimal]]:
+    """Correct what nobody knows to what the server counted, now and then and at the end; question → what stood there."""
+    corrected: dict[str, Decimal] = {}
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.2):
+            _reconcile(ground, tenant, corrected)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield corrected
+    finally:
+        done.set()
+        thread.join()
+    _reconcile(ground, tenant, corrected)
+
+
 def _opened(ground: Ground, tenant: Tenant) -> bool:
     return bool(ground.sql("SELECT 1 FROM billing_budgetaccount WHERE tenant_id = %s", tenant.id))
 
 
-async def _rage(ground: Ground, tenant: Tenant, clients: int) -> list[Answer]:
-    """All clients at once, and what kills; returns each client's last answer."""
+async def _rage(ground: Ground, tenant: Tenant, clients: int) -> tuple[list[Answer], int]:
+    """All clients at once, and what kills; returns each client's last answer, and how often it killed."""
+    kills: list[float] = []
     many = httpx2.Limits(max_connections=clients)
     async with ground.client(tenant, limits=many) as client:
         tasks = [asyncio.create_task(_insist(client, number)) for number in range(clients)]
-        killing = asyncio.create_task(_kill(ground))
+        killing = asyncio.create_task(_kill(ground, most=clients // 10, kills=kills))
         answers = await asyncio.gather(*tasks)
         killing.cancel()
         await asyncio.gather(killing, return_exceptions=True)
-    return list(answers)
+    return list(answers), len(kills)
 
 
 async def _insist(client: httpx2.AsyncClient, number: int) -> Answer:
@@ -115,14 +137,15 @@ async def _insist(client: httpx2.AsyncClient, number: int) -> Answer:
     return answer
 
 
-async def _kill(ground: Ground) -> None:
-    """A worker with few calls under way (each is charged at its hold, which is more than its cost), then Redis."""
-    for _ in range(_KILLS):
-        await asyncio.sleep(random.uniform(0.5, 1.5))
-        async with asyncio.timeout(_PATIENCE):
-            while not 1 <= ground.upstream.under_way <= 8:
-                await asyncio.sleep(0.002)
+async def _kill(ground: Ground, *, most: int, kills: list[float]) -> None:
+    """After each fifth of the `most` calls that the budget pays for: a worker with few of them under way (each of those is
+    charged at its hold, which is more than its cost), then Redis."""
+    before = len(ground.upstream.bodies)
+    for kill in range(1, _KILLS + 1):
+        while len(ground.upstream.bodies) - before < most * kill / 5 or not 1 <= ground.upstream.under_way <= 8:
+            await asyncio.sleep(0.002)
         process = ground.kill("generation", signal.SIGKILL)
+        kills.append(asyncio.get_running_loop().time())
         await asyncio.to_thread(process.wait)
         await asyncio.sleep(random.uniform(0, 1))
         await asyncio.to_thread(ground.kill_redis, down=0.3)
@@ -157,9 +180,16 @@ def _calls(ground: Ground, tenant: Tenant) -> list[_Call]:
     return [_Call(*row) for row in rows]
 
 
-def _verdict(ground: Ground, tenant: Tenant, answers: list[Answer], most: list[Decimal]) -> Verdict:
+def _verdict(
+    ground: Ground,
+    tenant: Tenant,
+    answers: list[Answer],
+    kills: int,
+    most: list[Decimal],
+    corrected: dict[str, Decimal],
+) -> Verdict:
     served, calls = ground.upstream.served(), _calls(ground, tenant)
-    wrong = [told for call in calls if (told := _wrong(call, served[call.question]))]
+    wrong = [told for call in calls if (told := _wrong(call, served[call.question], corrected))]
     known = {call.question for call in calls}
     wrong += [
         f"{question}: served, but there is no row"
@@ -173,7 +203,6 @@ def _verdict(ground: Ground, tenant: Tenant, answers: list[Answer], most: list[D
         if answer.code == "" and by_question[answer.question].reservation != "settled":
             wrong.append(f"{answer.question}: answered, but {by_question[answer.question].reservation}")
     lost = len(wrong)
-    _reconcile(tenant, calls, served)
     wrong += _sums(ground, tenant, _calls(ground, tenant), served)
     spent, held, limit = ground.accounts(tenant)
     overspend = max(most[0], spent + held - limit, Decimal(0))
@@ -183,15 +212,15 @@ def _verdict(ground: Ground, tenant: Tenant, answers: list[Answer], most: list[D
     said = Counter(answer.code or "answered" for answer in answers)
     told = ", ".join(f"{number} {what}" for what, number in sorted(said.items()))
     figures = (
-        f"{len(answers)} clients at once for {limit / sum(COSTS.values()) * 2:.0f} calls' money, {_KILLS} times kill -9 of "
+        f"{len(answers)} clients at once for {limit / sum(COSTS.values()) * 2:.0f} calls' money, {kills} times kill -9 of "
         f"worker and Redis: {told}; {len(calls)} calls admitted ({', '.join(f'{n} {s}' for s, n in sorted(ended.items()))}), "
         f"{spent:.3f} of {limit:.3f} spent after {ended['unknown']} corrections"
     )
     return Verdict(figures, wrong, {"budget.race.overspend": float(overspend), "budget.race.lost": lost})
 
 
-def _wrong(call: _Call, served: int) -> str:
-    """What is wrong with one call; empty where nothing is."""
+def _wrong(call: _Call, served: int, corrected: dict[str, Decimal]) -> str:
+    """What is wrong with one call; empty where nothing is. `corrected` is what its line said before."""
     told = f"{call.question}: {call.state}, {call.reservation}, {call.meters}, {call.cost}, served {served} times"
     match call.reservation:
         case "settled" if call.state == "completed":
@@ -200,7 +229,7 @@ def _wrong(call: _Call, served: int) -> str:
             # Its client left: what was read and said until then, by our own count.
             right = served == 1 and call.state == "cancelled" and 0 < call.cost <= call.hold
         case "unknown":
-            right = served <= 1 and call.meters == ["unreconciled"] and call.cost == call.hold
+            right = served <= 1 and set(call.meters) == {"unreconciled"} and corrected.get(call.question) == call.hold
         case "released":
             right = served == 0 and call.meters == []
         case _:
@@ -208,13 +237,14 @@ def _wrong(call: _Call, served: int) -> str:
     return "" if right else told
 
 
-def _reconcile(tenant: Tenant, calls: list[_Call], served: Any) -> None:
-    """Correct what nobody knew to what the server counted."""
-    with acting_for(UUID(tenant.id)):
-        for call in calls:
-            if call.reservation != "unknown":
-                continue
-            actual = COSTS[call.model] if served[call.question] else Decimal(0)
+def _reconcile(ground: Ground, tenant: Tenant, corrected: dict[str, Decimal]) -> None:
+    served = ground.upstream.served()
+    for call in _calls(ground, tenant):
+        if call.reservation != "unknown" or call.question in corrected:
+            continue
+        corrected[call.question] = call.cost
+        actual = COSTS[call.model] if served[call.question] else Decimal(0)
+        with acting_for(UUID(tenant.id)):
             correct(
                 corrects=call.line, quantity=0 if served[call.question] else -1, cost=actual - call.hold,
                 provider_cost=None, reason="the model server's own count", by=COMMAND_LINE, now=datetime.now(UTC),

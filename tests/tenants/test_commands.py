@@ -65,6 +65,10 @@ def test_set_budget(initech):
     assert (said["name"], said["limit"], said["currency"]) == ("monthly", "7.50", "USD")
     with inside("initech"), tenant_scope():
         assert Budget.objects.get().limit == Decimal("7.5")
+    run("set_budget", "--tenant=initech", "--limit=1", "--name=ads", "--period=day", "--tag=team=ads", "--soft")
+    with inside("initech"), tenant_scope():
+        made = Budget.objects.get(name="ads")
+        assert (made.period, made.tag_name, made.tag_value, made.hard) == ("day", "team", "ads", False)
 
 
 def test_create_member(initech, monkeypatch):
