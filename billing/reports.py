@@ -1,40 +1,51 @@
-"""What finance asks: usage and costs by time bucket, and a month over all tenants. Exact sums, one query each.
+"""What finance asks: usage and costs by time bucket, and a month over all tenants. Exact sums of the ledger.
 
-Every ledger row counts in exactly one of the two kinds of usage, and in the costs, whatever the filter or bucket: so
-pages, groups and adjacent ranges add up to the ledger.
+Every ledger row counts in exactly one kind of usage, and in the costs, whatever the filter or bucket: so pages, groups
+and adjacent ranges add up to the ledger.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Sum, TextField, Value
-from django.db.models.functions import Coalesce, Concat, Trunc
+from django.db.models import Q, Sum
 
 from tenants.models import Tenant
-from tenants.scope import as_staff, tenant_scope
+from tenants.scope import as_staff
 
 from .models import Meter, UsageRecord
-
-WIDTHS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
-_TRUNC = {"1m": "minute", "1h": "hour", "1d": "day"}
+from .sums import WIDTHS, Selection, Span, floor, sums
 
 #: What a text model reads and writes; a search has that too, where its query is rewritten.
 _TEXT = Q(meter__in=(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS))
 _EMBEDDINGS = Q(meter=Meter.EMBEDDING_TOKENS) | (Q(operation__in=("embeddings", "ingestion", "search")) & ~_TEXT)
+#: Kinds of usage that have a meter of their own.
+_OWN_METERS = {
+    "moderations": Meter.MODERATION_CALLS,
+    "file_search_calls": Meter.SEARCH_CALLS,
+    "vector_stores": Meter.STORAGE_BYTE_HOURS,
+    "ocr_pages": Meter.OCR_PAGES,
+    "fine_tuning": Meter.FINE_TUNING_TOKENS,
+}
+_OTHERS = ~Q(meter__in=list(_OWN_METERS.values()))
 #: Kind of usage → its rows.
-KINDS = {"completions": ~_EMBEDDINGS, "embeddings": _EMBEDDINGS}
-#: Dimension → the ledger's column.
-DIMENSIONS = {"user_id": "end_user", "api_key_id": "key_id", "model": "model", "line_item": "line_item"}
-
-
-def _floor(moment: datetime, width: timedelta) -> datetime:
-    """The start of the bucket that holds `moment`; buckets are counted from the Unix epoch, as Postgres truncates."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch + (moment - epoch) // width * width
+KINDS = {
+    "completions": _OTHERS & ~_EMBEDDINGS,
+    "embeddings": _OTHERS & _EMBEDDINGS,
+    **{kind: Q(meter=meter) for kind, meter in _OWN_METERS.items()},
+}
+#: Figure of usage → the meters whose units it adds up.
+_FIGURES: dict[str, tuple[str, ...]] = {
+    "input_tokens": (Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.EMBEDDING_TOKENS),
+    "cached_tokens": (Meter.CACHED_INPUT_TOKENS,),
+    "output_tokens": (Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS),
+    "reasoning_tokens": (Meter.REASONING_TOKENS,),
+    "cache_hits": (Meter.CACHE_HITS,),
+    "units": tuple(_OWN_METERS.values()),
+}
 
 
 @dataclass(frozen=True)
@@ -47,10 +58,10 @@ class Range:
     count: int
 
     @property
-    def buckets(self) -> list[tuple[datetime, datetime]]:
+    def buckets(self) -> list[Span]:
         """(start, end) of each bucket of this page, the last one cut at `end`."""
         width = WIDTHS[self.width]
-        first = _floor(self.start, width)
+        first = floor(self.start, width)
         starts = (first + n * width for n in range(self.count))
         return [(max(start, self.start), min(start + width, self.end)) for start in starts if start < self.end]
 
@@ -59,14 +70,6 @@ class Range:
         """Where the next page starts; None on the last."""
         end = self.buckets[-1][1]
         return end if end < self.end else None
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which rows: dimension → the values that count (a missing dimension: all), and what to group them by."""
-
-    only: dict[str, Collection[Any]] = field(default_factory=dict)
-    group_by: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -79,50 +82,51 @@ class Bucket:
 
 
 def usage(*, kind: str, within: Range, selection: Selection) -> list[Bucket]:
-    """Tokens and requests of the current tenant. `kind` is a key of `KINDS`.
+    """Units and requests of the current tenant, or of all where staff asks. `kind` is a key of `KINDS`.
 
-    Rows carry input_tokens (cached ones included), cached_tokens, output_tokens (reasoning included),
-    reasoning_tokens, requests, and cache_hits: requests that the response cache answered, which are no requests to a
-    model and have no tokens.
+    Rows carry input_tokens (cached ones included), cached_tokens, output_tokens (reasoning included), reasoning_tokens,
+    requests: calls of a model, each attempt of each request; cache_hits: requests that the response cache answered,
+    which are no requests to a model and have no tokens; units of kinds with a meter of their own.
     """
-    tokens = {
-        "input_tokens": (Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.EMBEDDING_TOKENS),
-        "cached_tokens": (Meter.CACHED_INPUT_TOKENS,),
-        "output_tokens": (Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS),
-        "reasoning_tokens": (Meter.REASONING_TOKENS,),
-        "cache_hits": (Meter.CACHE_HITS,),
-    }
-    sums = {name: Coalesce(Sum("quantity", filter=Q(meter__in=meters)), 0) for name, meters in tokens.items()}
-    # A request is a call to a model: each attempt of each request that is no correction of another.
-    call = Concat(F("request_id"), Value(":"), F("attempt"), output_field=TextField())
-    requests = Count(call, filter=Q(corrects=None) & ~Q(meter=Meter.CACHE_HITS), distinct=True)
-    return _buckets(UsageRecord.objects.filter(KINDS[kind]), within, selection, {**sums, "requests": requests})
+    asked = replace(selection, group_by=[*selection.group_by, "meter"], rows=selection.rows & KINDS[kind])
+    buckets: dict[datetime, dict[tuple[Any, ...], dict[str, Any]]] = {}
+    for start, dimensions, figures in _read(within, asked, ["quantity", "calls"]):
+        meter = dimensions.pop("meter")
+        empty = {**dimensions, "requests": 0, **dict.fromkeys(_FIGURES, 0)}
+        row = buckets.setdefault(start, {}).setdefault(tuple(dimensions.values()), empty)
+        row["requests"] += int(figures["calls"])
+        for name, meters in _FIGURES.items():
+            if meter in meters:
+                row[name] += int(figures["quantity"])
+    return _in_order(within, {start: list(rows.values()) for start, rows in buckets.items()})
 
 
 def costs(*, within: Range, selection: Selection) -> list[Bucket]:
-    """What the current tenant is charged. Rows carry amount (exact), quantity and currency; currencies are never mixed."""
-    figures = {"amount": Sum("cost"), "quantity": Sum("quantity")}
-    return _buckets(UsageRecord.objects.all(), within, selection, figures, always=["currency"])
+    """What the current tenant is charged, or each of all where staff asks; currencies are never mixed.
+
+    Rows carry amount (exact), quantity and currency; provider_amount, what the platform pays for the lines of which that
+    is known, and unmatched_amount, what is charged for the others.
+    """
+    asked = replace(selection, group_by=["currency", *selection.group_by])
+    names = {"cost": "amount", "provider_cost": "provider_amount", "unmatched_cost": "unmatched_amount"}
+    buckets: dict[datetime, list[dict[str, Any]]] = {}
+    for start, dimensions, figures in _read(within, asked, ["quantity", *names]):
+        amounts = {called: figures[name] for name, called in names.items()}
+        buckets.setdefault(start, []).append({**dimensions, **amounts, "quantity": int(figures["quantity"])})
+    return _in_order(within, buckets)
 
 
-def _buckets(
-    rows: QuerySet, within: Range, selection: Selection, figures: dict[str, Any], always: Sequence[str] = ()
-) -> list[Bucket]:
+def _read(within: Range, selection: Selection, figures: list[str]) -> Iterator[tuple[datetime, dict[str, Any], Any]]:
     buckets = within.buckets
-    groups = [*always, *(DIMENSIONS[name] for name in selection.group_by)]
-    with tenant_scope():
-        rows = rows.filter(occurred_at__gte=buckets[0][0], occurred_at__lt=buckets[-1][1])
-        rows = rows.annotate(
-            bucket=Trunc("occurred_at", _TRUNC[within.width], tzinfo=UTC),
-            line_item=Concat("model", Value(", "), "meter"),
-        )
-        for name, values in selection.only.items():
-            rows = rows.filter(**{f"{DIMENSIONS[name]}__in": values})
-        found: dict[datetime, list[dict[str, Any]]] = {}
-        for row in rows.values("bucket", *groups).annotate(**figures).order_by("bucket", *groups):
-            found.setdefault(row.pop("bucket"), []).append(row)
+    span = (buckets[0][0], buckets[-1][1])
+    for start, dimensions, values in sums(within=span, width=within.width, selection=selection, figures=figures):
+        assert start is not None  # every sum is of a bucket where a width is asked for
+        yield start, dimensions, values
+
+
+def _in_order(within: Range, found: dict[datetime, list[dict[str, Any]]]) -> list[Bucket]:
     width = WIDTHS[within.width]
-    return [Bucket(start, end, found.get(_floor(start, width), [])) for start, end in buckets]
+    return [Bucket(start, end, found.get(floor(start, width), [])) for start, end in within.buckets]
 
 
 @dataclass(frozen=True)

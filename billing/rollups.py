@@ -35,7 +35,7 @@ def mark() -> int:
 
     0, so that all is read from the ledger, before the first roll-up and where the sums are those of another server.
     """
-    with connections[router.db_for_read(RollUpMark) or "default"].cursor() as cursor:
+    with connections[router.db_for_read(RollUpMark)].cursor() as cursor:
         cursor.execute(
             "SELECT up_to FROM billing_rollupmark WHERE up_to <= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
         )

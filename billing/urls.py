@@ -2,7 +2,6 @@
 
 from django.urls import path
 
-from . import api
 from .budgets import api as budgets_api
 from .exports import api as exports_api
 from .exports import platform_api as platform_exports_api
@@ -12,6 +11,7 @@ from .reconciliation import api as bills_api
 from .statements import api as statements_api
 from .statements import margins_api
 from .statements import platform_api as platform_statements_api
+from .usage_api.views import USAGE_VIEWS, CostsView
 
 urlpatterns = [
     path("budgets", budgets_api.BudgetsView.as_view()),
@@ -20,9 +20,8 @@ urlpatterns = [
     path("limits", limits_api.LimitsView.as_view()),
     path("api_keys/<str:key_id>/limits", limits_api.KeyLimitsView.as_view()),
     path("platform/tenants/<str:tenant_id>/limits", limits_api.TenantLimitsView.as_view()),
-    path("organization/usage/completions", api.CompletionsUsageView.as_view()),
-    path("organization/usage/embeddings", api.EmbeddingsUsageView.as_view()),
-    path("organization/costs", api.CostsView.as_view()),
+    *(path(f"organization/usage/{kind}", view.as_view()) for kind, view in USAGE_VIEWS.items()),
+    path("organization/costs", CostsView.as_view()),
     path("platform/prices", prices_api.PricesView.as_view()),
     path("platform/provider_prices", prices_api.ProviderPricesView.as_view()),
     path("platform/allowances", prices_api.AllowancesView.as_view()),

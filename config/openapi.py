@@ -79,6 +79,7 @@ class PlatformKeyScheme(OpenApiAuthenticationExtension):
     """How the document names the operator's keys."""
 
     target_class = "tenants.authentication.PlatformKeyAuthentication"
+    match_subclasses = True
     name = "platformKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .audit import Actor, record
 from .errors import AtriumError, InvalidRequest, NotFound, PermissionDenied
 from .groups import check_groups
 from .models import ApiKey, PlatformKey, Tenant
-from .permissions import KEY_SCOPES, SPEAKS_FOR_ALL
+from .permissions import KEY_SCOPES, PLATFORM_SCOPES, SPEAKS_FOR_ALL
 from .scope import as_staff, tenant_scope
 
 
@@ -285,11 +285,19 @@ def note_use(*, key_id: UUID, now: datetime) -> None:
         ApiKey.objects.filter(id=key_id).update(last_used_at=now)
 
 
-def issue_platform_key(*, name: str) -> str:
-    """Make a key for the platform's operator; returns it, once."""
+def issue_platform_key(*, name: str, scopes: Sequence[str] = PLATFORM_SCOPES) -> str:
+    """Make a key for the platform's operator, or for its finance; returns it, once.
+
+    Raises:
+        InvalidRequest: a scope that does not exist, or none at all.
+    """
+    if not scopes or set(scopes) - set(PLATFORM_SCOPES):
+        raise InvalidRequest(f"A platform key has scopes of: {', '.join(PLATFORM_SCOPES)}.", param="scopes")
     prefix, secret = secrets.token_hex(4), secrets.token_hex(20)
     with as_staff():
-        PlatformKey.objects.create(name=name, prefix=prefix, secret_hash=hash_secret(secret))
+        PlatformKey.objects.create(
+            name=name, prefix=prefix, secret_hash=hash_secret(secret), scopes=sorted(set(scopes))
+        )
     body = f"pk-{prefix}-{secret}"
     return body + _checksum(body)
 

@@ -6,7 +6,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from .authentication import PlatformKeyAuthentication
+from .authentication import HasPlatformScope, PlatformKeyAuthentication
+from .permissions import OPERATOR
 from .scope import as_staff, leave_tenant
 
 
@@ -26,7 +27,9 @@ class PlatformAPIView(APIView):
     """Base of the operator's endpoints: they see every tenant through the audited staff role."""
 
     authentication_classes = [PlatformKeyAuthentication]
-    permission_classes: list[type[BasePermission]] = []
+    permission_classes: list[type[BasePermission]] = [HasPlatformScope]
+    #: The scope that the key needs.
+    platform_scope = OPERATOR
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """DRF's dispatch, as staff."""

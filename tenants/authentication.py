@@ -19,6 +19,7 @@ from .end_users import END_USER_HEADER, forget_secrets, with_end_user
 from .errors import AtriumError, PermissionDenied
 from .memory import Memory
 from .models import PlatformKey
+from .permissions import FINANCE
 from .scope import acting_for, enter_tenant
 from .throttling import guessing_is_slow
 
@@ -152,3 +153,35 @@ class PlatformKeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Makes DRF answer 401, not 403."""
         return "Bearer"
+
+
+class IfPlatformKey(PlatformKeyAuthentication):
+    """DRF authentication by platform key where one is sent; other keys are left to the authenticator after it."""
+
+    def authenticate(self, request: Request) -> tuple[PlatformKey, str] | None:  # type: ignore[override]
+        """As `PlatformKeyAuthentication`; None where the key is none of the platform's."""
+        _, _, text = request.headers.get("Authorization", "").partition(" ")
+        return super().authenticate(request) if text.strip().startswith("pk-") else None
+
+
+class HasPlatformScope(BasePermission):
+    """The platform key holds the scope of the view: `platform_scope`."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """True, or PermissionDenied naming the scope."""
+        needed = view.platform_scope
+        if needed not in request.user.scopes:  # type: ignore[union-attr]
+            raise PermissionDenied(f"This platform key lacks the scope '{needed}'. Ask for a key that has it.")
+        return True
+
+
+class MayRead(HasKeyScope):
+    """For views that both read: the platform's key needs the scope `finance`, a tenant's what the view names."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """True, or PermissionDenied naming the scope."""
+        if not isinstance(request.user, PlatformKey):
+            return super().has_permission(request, view)
+        if FINANCE not in request.user.scopes:
+            raise PermissionDenied(f"This platform key lacks the scope '{FINANCE}'. Ask for a key that has it.")
+        return True

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from .encryption import EncryptedTextField
 from .ids import uuid7
 from .managers import TenantModel
+from .permissions import PLATFORM_SCOPES
 from .row_security import TenantOwned
 from .webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
 
@@ -169,6 +170,10 @@ class SigningSecret(TenantModel):
         return self.name
 
 
+def _all_platform_scopes() -> list[str]:
+    return list(PLATFORM_SCOPES)
+
+
 class PlatformKey(models.Model):
     """A key of the platform's operator, for `/v1/platform/…`. Only the staff role can read the table."""
 
@@ -176,6 +181,7 @@ class PlatformKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, unique=True, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(models.CharField(max_length=40), default=_all_platform_scopes, db_default=list(PLATFORM_SCOPES))
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -30,6 +30,10 @@ KEY_SCOPES = frozenset(
     }
 )
 
+OPERATOR, FINANCE = "operator", "finance"
+#: What a platform key may be allowed: to run the platform, and to read and settle its money.
+PLATFORM_SCOPES = (FINANCE, OPERATOR)
+
 #: What each role may do in the admin: `<object>.<view|change>`.
 ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
     "viewer": frozenset({"documents.view", "usage.view", "models.view", "prompts.view"}),

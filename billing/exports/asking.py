@@ -14,6 +14,7 @@ from tenants.authentication import caller_of
 from tenants.ids import parse_public_id
 from tenants.models import PlatformKey
 from tenants.pagination import page
+from tenants.permissions import FINANCE
 from tenants.scope import acting_for, tenant_scope
 
 from .. import tasks
@@ -37,6 +38,8 @@ class TenantAsker(TenantAPIView):
 
 class PlatformAsker(PlatformAPIView):
     """The platform's reports, over all tenants."""
+
+    platform_scope = FINANCE
 
     def acting(self) -> AbstractContextManager[None]:
         """In the platform's own place of the queue."""
