@@ -17,7 +17,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Count, F, Model, Q, QuerySet, Sum, Value
+from django.db.models import Count, DateTimeField, F, Model, Q, QuerySet, Sum, Value
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, Concat, Trunc
 
@@ -33,6 +33,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Figure → its sum over the ledger's lines. The roll-ups have columns of these names.
 _OF_LINES: dict[str, Any] = {
+    "lines": Count("id"),
     "quantity": Sum("quantity"),
     "calls": Count("id", filter=Q(leads=True)),
     "cost": Sum("cost"),
@@ -141,7 +142,9 @@ def _merged(parts: Iterable[QuerySet], width: str | None, selection: Selection, 
     total: dict[tuple[Any, ...], list[Any]] = {}
     for part in parts:
         for row in _grouped(part, width, selection, figures):
-            key, values = row[: -len(figures)], row[-len(figures) :]
+            key, values = row[: -len(figures) - 1], row[-len(figures) :]
+            if not row[-len(figures) - 1]:
+                continue  # what SQL answers where nothing is there and nothing is grouped by
             known = total.get(key)
             total[key] = list(values) if known is None else [a + b for a, b in zip(known, values, strict=True)]
     ordered = sorted(total.items(), key=lambda item: tuple((value is None, value) for value in item[0]))
@@ -153,11 +156,13 @@ def _merged(parts: Iterable[QuerySet], width: str | None, selection: Selection, 
 
 
 def _grouped(part: QuerySet, width: str | None, selection: Selection, figures: Sequence[str]) -> Iterable[Any]:
-    """Tuples of bucket, dimensions and figures."""
+    """Tuples of bucket, dimensions, the number of lines, and figures."""
     model: type[Model] = part.model
     lines = model is UsageRecord
     moment = "occurred_at" if lines else "start"
-    bucket: Any = Value(None) if width is None else Trunc(moment, _TRUNC[width], tzinfo=UTC)
+    bucket: Any = (
+        Value(None, output_field=DateTimeField()) if width is None else Trunc(moment, _TRUNC[width], tzinfo=UTC)
+    )
     if width == "1d" and issubclass(model, UsageDay | UserDay):
         bucket = F("start")
     named = {f"group_{n}": _expression(name) for n, name in enumerate(selection.group_by)}
@@ -167,7 +172,7 @@ def _grouped(part: QuerySet, width: str | None, selection: Selection, figures: S
         if None in values:
             wanted |= Q(**{f"only_{n}": None})
         rows = rows.alias(**{f"only_{n}": _expression(name)}).filter(wanted)
-    added = {f"sum_{name}": _OF_LINES[name] if lines else Sum(name) for name in figures}
+    added = {f"sum_{name}": _OF_LINES[name] if lines else Sum(name) for name in ("lines", *figures)}
     grouped = rows.order_by().values(bucket=bucket, **named).annotate(**added)
     return grouped.values_list("bucket", *named, *added)
 

@@ -79,12 +79,23 @@ class PlatformKeyScheme(OpenApiAuthenticationExtension):
     """How the document names the operator's keys."""
 
     target_class = "tenants.authentication.PlatformKeyAuthentication"
-    match_subclasses = True
     name = "platformKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         """A bearer token."""
         return {"type": "http", "scheme": "bearer", "description": "A key of the platform's operator: `pk-…`."}
+
+
+class FinanceKeyScheme(OpenApiAuthenticationExtension):
+    """How the document names the platform's keys where a tenant's open the same door."""
+
+    target_class = "tenants.authentication.IfPlatformKey"
+    name = "financeKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """A bearer token."""
+        description = "A platform key with the scope `finance`, which reads all tenants: `pk-…`."
+        return {"type": "http", "scheme": "bearer", "description": description}
 
 
 def only_the_api(endpoints: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from ..sums import TAG
 
 _LATEST = 253_402_300_799  # the last second of the year 9999
-_OF_TAG = re.compile(r"tags\[(.*)\](?:\[\])?", re.DOTALL)
+_OF_TAG = re.compile(r"tags\[([^]]*)\](?:\[\])?")
 _LONGEST_TAG = 64
 
 
@@ -29,8 +29,8 @@ def _groups(*dimensions: str) -> serializers.ListField:
     return serializers.ListField(child=Dimension(dimensions), default=list, help_text=help_text)
 
 
-class UsageQuery(serializers.Serializer):
-    """Query parameters of the usage endpoints."""
+class Query(serializers.Serializer):
+    """What every one of them can be asked."""
 
     #: Bucket width → (buckets a page by default, at most).
     limits = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
@@ -40,11 +40,8 @@ class UsageQuery(serializers.Serializer):
         min_value=0, max_value=_LATEST, required=False, help_text="Unix seconds, exclusive; now where missing."
     )
     bucket_width = serializers.ChoiceField(["1m", "1h", "1d"], default="1d")
-    group_by = _groups("project_id", "user_id", "api_key_id", "model")
+    group_by = _groups("project_id")
     project_ids = serializers.ListField(child=serializers.CharField(), required=False)
-    user_ids = serializers.ListField(child=serializers.CharField(), required=False)
-    api_key_ids = serializers.ListField(child=serializers.CharField(), required=False)
-    models = serializers.ListField(child=serializers.CharField(), required=False)
     tags = serializers.DictField(
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
@@ -54,39 +51,39 @@ class UsageQuery(serializers.Serializer):
     page = serializers.CharField(required=False, help_text="`next_page` of the page before.")
 
 
+class CallsQuery(Query):
+    """Of what somebody calls for."""
+
+    group_by = _groups("project_id", "user_id", "api_key_id")
+    user_ids = serializers.ListField(child=serializers.CharField(), required=False)
+    api_key_ids = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class UsageQuery(CallsQuery):
+    """Of models."""
+
+    group_by = _groups("project_id", "user_id", "api_key_id", "model")
+    models = serializers.ListField(child=serializers.CharField(), required=False)
+
+
 class CompletionsQuery(UsageQuery):
-    """Of text models' usage."""
+    """Of text models."""
 
     group_by = _groups("project_id", "user_id", "api_key_id", "model", "batch", "service_tier")
     batch = serializers.BooleanField(required=False, allow_null=True, default=None, help_text="Batches only, or none.")
 
 
-class CallsQuery(UsageQuery):
-    """Of what is no model's."""
-
-    group_by = _groups("project_id", "user_id", "api_key_id")
-    models = None
-
-
-class StorageQuery(UsageQuery):
-    """Of what nobody calls for."""
-
-    group_by = _groups("project_id")
-    models = user_ids = api_key_ids = None
-
-
-class CostsQuery(UsageQuery):
-    """Query parameters of the costs endpoint."""
+class CostsQuery(CallsQuery):
+    """Of costs."""
 
     limits = {"1d": (7, 180)}
 
     bucket_width = serializers.ChoiceField(["1d"], default="1d")
     group_by = _groups("project_id", "user_id", "api_key_id", "line_item")
-    models = None
     line_items = serializers.ListField(child=serializers.CharField(), required=False)
 
 
-def read(query: type[UsageQuery], request: Request) -> dict[str, Any]:
+def read(query: type[Query], request: Request) -> dict[str, Any]:
     """The query parameters, arrays as the SDK writes them (`group_by[]=`) or repeated.
 
     Raises:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import orjson
@@ -129,7 +130,7 @@ class Kind:
     name: str
     summary: str
     result: type[Result]
-    query: type[queries.UsageQuery]
+    query: type[queries.Query]
     shape: Shape | None
     object: str = ""
 
@@ -189,14 +190,14 @@ KINDS = (
         _units("num_requests"),
         "file_searches",
     ),
-    Kind("vector_stores", "What is stored", VectorStoresResult, queries.StorageQuery, _stored),
+    Kind("vector_stores", "What is stored", VectorStoresResult, queries.Query, _stored),
     Kind("ocr_pages", "Pages read by optical character recognition", OcrPagesResult, _OF_CALLS, _units("pages")),
     Kind("fine_tuning", "Fine-tuning jobs", FineTuningResult, _OF_MODELS, _trained),
     # What OpenAI's clients ask for too and nothing here can use: buckets without results are the truth.
     Kind("images", "Images: none, nothing here makes any", UsageResult, _OF_MODELS, None),
     Kind("audio_speeches", "Speech: none, nothing here makes any", UsageResult, _OF_MODELS, None),
     Kind("audio_transcriptions", "Transcriptions: none, nothing here makes any", UsageResult, _OF_MODELS, None),
-    Kind("code_interpreter_sessions", "Sessions: none, nothing here runs code", Result, queries.StorageQuery, None),
+    Kind("code_interpreter_sessions", "Sessions: none, nothing here runs code", Result, queries.Query, None),
     Kind("web_search_calls", "Searches of the web: none, nothing here makes any", UsageResult, _OF_MODELS, None),
 )
 
@@ -226,6 +227,7 @@ def _number(amount: Decimal) -> orjson.Fragment:
     return orjson.Fragment(f"{amount:f}")
 
 
+@cache
 def page_of(result: type[Result]) -> type[serializers.Serializer]:
     """The OpenAPI schema of a page of buckets of `result`."""
     stem = result.__name__.removesuffix("Result")

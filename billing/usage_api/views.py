@@ -20,7 +20,7 @@ from tenants.scope import as_staff
 from .. import reports
 from ..sums import TAG, Selection
 from .cursors import next_page, range_of
-from .queries import CostsQuery, UsageQuery, read
+from .queries import CostsQuery, Query, read
 from .results import KINDS, CostsResult, Kind, cost_figures, page_of
 
 #: There is one; it is what answers say too.
@@ -36,7 +36,7 @@ class FinanceView(TenantAPIView):
     authentication_classes = [IfPlatformKey, ApiKeyAuthentication]
     permission_classes = [MayRead]
     scopes = {"GET": "usage.read"}
-    query: type[UsageQuery] = UsageQuery
+    query: type[Query] = Query
     #: The dimensions that every result names.
     dimensions: tuple[str, ...] = ()
 

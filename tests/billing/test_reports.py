@@ -8,9 +8,14 @@ from urllib.parse import urlencode
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
-from openai.types.admin.organization import UsageCompletionsResponse, UsageCostsResponse, UsageEmbeddingsResponse
+from openai.types.admin.organization import (
+    UsageCompletionsResponse,
+    UsageCostsResponse,
+    UsageEmbeddingsResponse,
+    UsageFileSearchCallsResponse,
+    UsageModerationsResponse,
+    UsageVectorStoresResponse,
+)
 
 from billing.exports import csv_lines, neutralised
 from billing.models import UsageRecord
@@ -37,15 +42,17 @@ LEDGER = [
 TOTAL = Decimal("0.877140000001")
 
 
-def write_ledger(tenant_id, ledger=LEDGER, currency="USD"):
-    calls = {}
+def write_ledger(tenant_id, ledger=LEDGER, currency="USD", **more):
+    calls, led = {}, set()
     with acting_for(tenant_id), tenant_scope():
         for at, key, user, operation, model, meter, quantity, cost in ledger:
+            leads = meter != "cache_hits" and (at, operation) not in led
+            led |= {(at, operation)} if leads else set()
             UsageRecord.objects.create(
                 tenant_id=tenant_id, reservation_id=uuid7(), request_id=calls.setdefault((at, operation), uuid7()),
                 attempt=1, operation=operation, model=model, meter=meter, quantity=quantity, unit_price=1, per=1,
                 cost=Decimal(cost), currency=currency, key_id=key, end_user=user, occurred_at=at,
-                period_start=at.date().replace(day=1),
+                period_start=at.date().replace(day=1), leads=leads, **more,
             )  # fmt: skip
 
 
@@ -86,7 +93,8 @@ def test_completions_by_day(ask):
             "object": "organization.usage.completions.result", "input_tokens": 147, "output_tokens": 15,
             "input_cached_tokens": 40, "num_model_requests": 3, "batch": None, "service_tier": None,
             "output_reasoning_tokens": 0, "num_cache_hits": 0, "cache_hit_ratio": 0.0,
-            "project_id": None, "user_id": None, "api_key_id": None, "model": None,
+            "project_id": None, "user_id": None, "api_key_id": None, "model": None, "input_uncached_tokens": 107,
+            "tags": None,
         }
     ]  # fmt: skip
     assert second == []
@@ -131,9 +139,11 @@ def test_grouped_by_model_and_key(ask):
 
 
 def test_grouped_by_project_and_user(ask, acme):
-    rows = results(ask("usage/completions", end_time=END, group_by=["project_id", "user_id"], bucket_width="1d"))
-    assert {row["project_id"] for row in rows} == {public_id("proj_", acme.tenant.id)}
-    assert [row["user_id"] for row in rows] == [None, "ann", "bob", "ann"]
+    rows = results(ask("usage/completions", end_time=END, group_by=["user_id", "project_id"], bucket_width="1d"))
+    one, two = public_id("key_", KEY_1), public_id("key_", KEY_2)
+    assert [(row["user_id"], row["project_id"]) for row in rows] == [
+        (None, two), ("ann", one), ("bob", two), ("ann", one),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -146,6 +156,11 @@ def test_grouped_by_project_and_user(ask, acme):
         ({"api_key_ids": [public_id("key_", KEY_2)]}, 7),
         ({"api_key_ids": ["key_nonsense"]}, 0),
         ({"project_ids": ["proj_of_somebody"]}, 0),
+        ({"project_ids": [public_id("key_", KEY_2)]}, 7),
+        ({"project_ids": [public_id("key_", KEY_2)], "api_key_ids": [public_id("key_", KEY_1)]}, 0),
+        ({"batch": "true"}, 0),
+        ({"batch": "false"}, 147),
+        ({"tags[team]": "a"}, 0),
     ],
 )
 def test_filters(ask, filters, tokens):
@@ -159,7 +174,7 @@ def test_costs_add_up_to_the_last_digit(ask):
     assert results(page)[0] == {
         "object": "organization.costs.result", "amount": {"value": Decimal("0.317000000001"), "currency": "usd"},
         "line_item": None, "quantity": None, "quantity_unit": None, "project_id": None, "user_id": None,
-        "api_key_id": None,
+        "api_key_id": None, "tags": None,
     }  # fmt: skip
 
 
@@ -211,11 +226,87 @@ def test_a_range_that_starts_inside_a_day_cuts_the_first_bucket(ask):
     assert after["data"][0]["start_time"] == int(later.timestamp())
 
 
-def test_a_page_is_one_query(ask, acme):
-    ask("costs", end_time=END)
-    with CaptureQueriesContext(connection) as queries:
-        ask("usage/completions", end_time=END, group_by=["model"])
-    assert sum("billing_usagerecord" in query["sql"] for query in queries) == 1
+def test_a_page_is_worth_nothing_with_another_query_or_for_another_tenant(ask, globex):
+    page = ask("costs", end_time=END, limit=1)["next_page"]
+    assert ask("costs", end_time=END, limit=1, page=page)["data"][0]["start_time"] == int(DAY.timestamp()) + 86_400
+    changed = [{"end_time": END}, {"end_time": END, "limit": 2}, {"end_time": END, "limit": 1, "user_ids": ["ann"]}]
+    for query in changed:
+        assert ask("costs", status=400, page=page, **query)["error"]["param"] == "page"
+    assert ask("usage/completions", status=400, end_time=END, limit=1, page=page)["error"]["param"] == "page"
+    url = f"/v1/organization/costs?start_time={int(DAY.timestamp())}&end_time={END}&limit=1&page={page}"
+    assert globex.client.get(url).json()["error"]["param"] == "page"
+
+
+def test_a_page_without_an_end_ends_where_the_first_did(ask, acme):
+    """What is used between two pages belongs to neither: buckets of one listing do not overlap."""
+    start = datetime.now(UTC) - timedelta(days=1)
+    first = ask("costs", start=start, limit=1)
+    last = ask("costs", start=start, limit=1, page=first["next_page"])
+    assert last["data"][0]["end_time"] <= int(datetime.now(UTC).timestamp())
+    assert not last["has_more"]
+
+
+def test_batches_and_tags(ask, acme):
+    later = DAY + timedelta(days=40)
+    line = (later, KEY_1, "ann", "completions", "gpt", "input_tokens")
+    write_ledger(acme.tenant.id, [(*line, 10, "1")], batch=True, tags={"team": "a", "cost__centre": "7"})
+    write_ledger(acme.tenant.id, [(*line, 20, "2")], tags={"team": "b"})
+    write_ledger(acme.tenant.id, [(*line, 40, "4")])
+    end = int((later + timedelta(days=1)).timestamp())
+
+    def tokens(*groups, **filters):
+        rows = results(ask("usage/completions", start=later, end_time=end, group_by=list(groups), **filters))
+        return [(row["tags"], row["batch"], row["service_tier"], row["input_tokens"]) for row in rows]
+
+    assert tokens("batch", "service_tier") == [(None, False, "default", 60), (None, True, "default", 10)]
+    assert tokens("tag:team") == [
+        ({"team": "a"}, None, None, 10),
+        ({"team": "b"}, None, None, 20),
+        ({"team": None}, None, None, 40),
+    ]
+    assert tokens("tag:cost__centre", "tag:team", **{"tags[team]": "a"}) == [
+        ({"cost__centre": "7", "team": "a"}, None, None, 10)
+    ]
+    assert tokens(**{"tags[team]": ["a", "b"]}) == [(None, None, None, 30)]
+    assert tokens(batch="true") == [(None, None, None, 10)]
+    (row,) = results(ask("costs", start=later, end_time=end, **{"tags[team]": "b"}))
+    assert row["amount"]["value"] == 2
+
+
+def test_what_is_no_model_has_endpoints_of_its_own(ask, acme):
+    later = DAY + timedelta(days=50)
+    write_ledger(
+        acme.tenant.id,
+        [
+            (later, KEY_1, "ann", "moderation", "guard", "moderation_calls", 3, "0.3"),
+            (later + timedelta(hours=1), KEY_1, "ann", "search", "file-search", "search_calls", 2, "0.2"),
+            (later + timedelta(hours=2), None, "", "storage", "file-storage", "storage_byte_hours", 48_000, "0.1"),
+            (later + timedelta(hours=3), None, "", "ingestion", "ocr", "ocr_pages", 12, "0.12"),
+            (later + timedelta(hours=4), None, "", "fine_tuning", "mini", "fine_tuning_tokens", 900, "0.9"),
+        ],
+    )
+    end = int((later + timedelta(days=1)).timestamp())
+    models = {
+        "moderations": (UsageModerationsResponse, {"num_model_requests": 3}),
+        "file_search_calls": (UsageFileSearchCallsResponse, {"num_requests": 2}),
+        "vector_stores": (UsageVectorStoresResponse, {"usage_bytes": 2_000, "byte_hours": 48_000}),
+        "ocr_pages": (None, {"pages": 12}),
+        "fine_tuning": (None, {"trained_tokens": 900}),
+    }
+    for kind, (shape, figures) in models.items():
+        page = ask(f"usage/{kind}", start=later, end_time=end)
+        if shape:
+            shape.model_validate(page)
+        (row,) = results(page)
+        assert figures.items() <= row.items(), kind
+    for kind in ("completions", "embeddings", "images", "web_search_calls"):
+        assert results(ask(f"usage/{kind}", start=later, end_time=end)) == [], kind
+    units = {
+        r["line_item"]: r["quantity_unit"]
+        for r in results(ask("costs", start=later, end_time=end, group_by=["line_item"]))
+    }
+    assert units["file-storage, storage_byte_hours"] == "byte-hours"
+    assert units["ocr, ocr_pages"] == "pages"
 
 
 @pytest.mark.parametrize(
@@ -232,6 +323,9 @@ def test_a_page_is_one_query(ask, acme):
         ("usage/completions", {"end_time": "tomorrow"}, "end_time"),
         ("usage/completions", {"start_time": -1}, "start_time"),
         ("usage/completions", {"start_time": 10**30}, "start_time"),
+        ("usage/completions", {"group_by": ["tag:"]}, "group_by.0"),
+        ("usage/vector_stores", {"group_by": ["user_id"]}, "group_by.0"),
+        ("usage/completions", {"batch": "perhaps"}, "batch"),
         ("usage/completions", {"page": "page_1"}, "page"),
         ("usage/completions", {"page": "page_²"}, "page"),
         ("usage/completions", {"page": "x"}, "page"),

@@ -24,6 +24,7 @@ from billing.prices import UnitPrice
 from billing.reservations import UsageLine
 from billing.statements.closing import close_month
 from billing.statements.credits import credit
+from billing.usage_api.views import USAGE_VIEWS
 from config.api_docs import DocsView
 from inference.catalogue import forget_terms, grant
 from inference.endpoints import ENDPOINTS
@@ -128,8 +129,7 @@ DOORS = [
     Door("GET", "v1/report_schedules/<str:schedule_id>", "usage.read"),
     Door("POST", "v1/report_schedules/<str:schedule_id>", "reports.write", {"active": False}),
     Door("DELETE", "v1/report_schedules/<str:schedule_id>", "reports.write"),
-    Door("GET", f"{USAGE}/completions", "usage.read"),
-    Door("GET", f"{USAGE}/embeddings", "usage.read"),
+    *(Door("GET", f"{USAGE}/{kind}", "usage.read") for kind in USAGE_VIEWS),
     Door("GET", "v1/organization/costs", "usage.read"),
     Door("GET", STATEMENTS, "usage.read"),
     Door("GET", f"{STATEMENTS}/upcoming", "usage.read"),
