@@ -10,7 +10,7 @@ from tenants import work
 from tenants.doorbells import ring, ring_on_commit, ring_swept, worker_name
 from tenants.scope import acting_for
 
-from . import meter_events
+from . import integrity, meter_events
 from .budgets import alerts
 from .exports import making, requests, schedules
 from .models import Report
@@ -32,6 +32,12 @@ def sweep_variance_alerts() -> None:
     """Raise the alerts of usage above holds."""
     while raise_alerts() == 100:
         pass
+
+
+@shared_task
+def check_ledger(days: int | None = None) -> None:
+    """Check that lines, sums and budgets agree: of the last days, or of all there are."""
+    integrity.check(now=datetime.now(UTC), days=days)
 
 
 @shared_task

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery, signals
+from celery.schedules import crontab
 from django.conf import settings
 from kombu import Queue
 
@@ -64,6 +65,8 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 300},
     },
+    "check recent ledger": {"task": "billing.tasks.check_ledger", "schedule": 3600.0, "kwargs": {"days": 2}},
+    "check ledger": {"task": "billing.tasks.check_ledger", "schedule": crontab(hour="3", minute="17")},
     "sweep variance alerts": {"task": "billing.tasks.sweep_variance_alerts", "schedule": 10.0},
     "sweep budget alerts": {"task": "billing.tasks.sweep_budget_alerts", "schedule": 10.0},
     "forecast budgets": {"task": "billing.tasks.forecast_budgets", "schedule": 3600.0},

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
+from billing.integrity import open_faults as ledger_faults
 from billing.usage_totals import MonthTotals
 from inference.routing.health import states
 from tenants import work
@@ -85,7 +86,7 @@ class AtriumCollector(Collector):
 
 
 def _from_database() -> list[Metric]:
-    return [*_usage(), *_queues(), _connections()]
+    return [*_usage(), _faults(), *_queues(), _connections()]
 
 
 def _usage() -> list[Metric]:
@@ -104,6 +105,14 @@ def _usage() -> list[Metric]:
     for labels, amount in costs.items():
         cost.add_metric(labels, float(amount))
     return [tokens, cost]
+
+
+def _faults() -> Metric:
+    """Each kind is there at 0 too: an alert on a metric that is missing would not hear of the first fault."""
+    family = GaugeMetricFamily("atrium_ledger_faults", "What does not add up in the ledger.", labels=["kind"])
+    for kind, count in ledger_faults().items():
+        family.add_metric([kind], count)
+    return family
 
 
 def _queues() -> list[Metric]:

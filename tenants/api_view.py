@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from .authentication import HasPlatformScope, PlatformKeyAuthentication
-from .permissions import OPERATOR
+from .permissions import FINANCE, OPERATOR
 from .scope import as_staff, leave_tenant
 
 
@@ -35,3 +35,9 @@ class PlatformAPIView(APIView):
         """DRF's dispatch, as staff."""
         with leave_tenant(), as_staff():
             return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+
+
+class PlatformFinanceView(PlatformAPIView):
+    """Base of the endpoints of the platform's finance: prices, months, bills, files."""
+
+    platform_scope = FINANCE

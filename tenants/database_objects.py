@@ -22,6 +22,7 @@ DEFINER_FUNCTIONS = frozenset(
         "usage_totals", "roll_up_usage", "expired_reservations", "expired_contents", "expired_files", "expired_stores",
         "due_bucket_sources", "due_bill_corrections", "end_posted_bills", "tenants_wanting", "book_variance",
         "raise_variance_alerts",
+        "ledger_faults", "check_ledger",
         "tenants_with_budget_alerts",
         "due_statements",
         "leave_lanes", "tenants_with_expired_responses", "expired_conversation_items", "deployments_to_check",
@@ -62,7 +63,7 @@ def install_functions(using: str) -> None:
                 cursor.execute(f"ALTER FUNCTION {signature} OWNER TO {DEFINER}")
             with _as_owner_of(cursor, definer):
                 cursor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-                cursor.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP}, {STAFF}")
+                cursor.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP}, {STAFF}, {DEFINER}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from . import (  # noqa: F401  for effect: they register themselves
     bills,
     budgets,
+    faults,
     limits,
     plans,
     prices,

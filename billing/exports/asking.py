@@ -8,13 +8,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.api_view import PlatformAPIView, TenantAPIView
+from tenants.api_view import PlatformFinanceView, TenantAPIView
 from tenants.audit import Actor
 from tenants.authentication import caller_of
 from tenants.ids import parse_public_id
 from tenants.models import PlatformKey
 from tenants.pagination import page
-from tenants.permissions import FINANCE
 from tenants.scope import acting_for, tenant_scope
 
 from .. import tasks
@@ -36,10 +35,8 @@ class TenantAsker(TenantAPIView):
         return caller_of(request).actor
 
 
-class PlatformAsker(PlatformAPIView):
+class PlatformAsker(PlatformFinanceView):
     """The platform's reports, over all tenants."""
-
-    platform_scope = FINANCE
 
     def acting(self) -> AbstractContextManager[None]:
         """In the platform's own place of the queue."""

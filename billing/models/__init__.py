@@ -9,6 +9,7 @@ from .bills import BillCorrection, BillLine, ProviderBill, SkuMapping
 from .budgets import Budget, BudgetAccount, BudgetAlert, TokenAccount
 from .columns import money
 from .counts import UnitCounts
+from .faults import LedgerFault
 from .ledger import UsageRecord
 from .limits import Limit, LimitOverride, QuotaUse
 from .meter_events import MeterEvent
@@ -31,6 +32,7 @@ __all__ = [
     "BudgetAlert",
     "CreditNote",
     "Entry",
+    "LedgerFault",
     "Limit",
     "LimitOverride",
     "Meter",

@@ -11,7 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.api_view import PlatformAPIView
+from tenants.api_view import PlatformFinanceView
 from tenants.audit import Actor
 from tenants.errors import InvalidRequest, NotFound
 from tenants.ids import parse_public_id, public_id
@@ -125,7 +125,7 @@ def _filters(*names: str) -> list[OpenApiParameter]:
     return [OpenApiParameter(name, str) for name in names]
 
 
-class PricesView(PlatformAPIView):
+class PricesView(PlatformFinanceView):
     """`/v1/platform/prices`."""
 
     @extend_schema(
@@ -148,7 +148,7 @@ class PricesView(PlatformAPIView):
         return Response(_price(made), status=status.HTTP_201_CREATED)
 
 
-class ProviderPricesView(PlatformAPIView):
+class ProviderPricesView(PlatformFinanceView):
     """`/v1/platform/provider_prices`."""
 
     @extend_schema(
@@ -170,7 +170,7 @@ class ProviderPricesView(PlatformAPIView):
         return Response(_shape(_add(request, given, Book(provider=given["provider"]))), status=status.HTTP_201_CREATED)
 
 
-class AllowancesView(PlatformAPIView):
+class AllowancesView(PlatformFinanceView):
     """`/v1/platform/allowances`."""
 
     @extend_schema(

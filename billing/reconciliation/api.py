@@ -10,7 +10,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.api_view import PlatformAPIView
+from tenants.api_view import PlatformFinanceView
 from tenants.audit import Actor
 from tenants.ids import parse_public_id
 from tenants.models import PlatformKey
@@ -134,7 +134,7 @@ class ComparisonObject(serializers.Serializer):
     explanations = serializers.DictField(child=serializers.CharField())
 
 
-class BillsView(PlatformAPIView):
+class BillsView(PlatformFinanceView):
     """`/v1/platform/bills`."""
 
     parser_classes = [MultiPartParser]
@@ -166,7 +166,7 @@ class BillsView(PlatformAPIView):
         return Response(bill_json(bills.get_bill(bill.id)), status=status.HTTP_201_CREATED if new else 200)
 
 
-class BillView(PlatformAPIView):
+class BillView(PlatformFinanceView):
     """`/v1/platform/bills/{id}`."""
 
     @extend_schema(operation_id="get_bill", responses=BillObject)
@@ -181,7 +181,7 @@ class BillView(PlatformAPIView):
         return Response({"id": bill_id, "object": "provider_bill.deleted", "deleted": True})
 
 
-class ComparisonView(PlatformAPIView):
+class ComparisonView(PlatformFinanceView):
     """`/v1/platform/bills/{id}/comparison`."""
 
     @extend_schema(operation_id="compare_bill", responses=ComparisonObject)
@@ -190,7 +190,7 @@ class ComparisonView(PlatformAPIView):
         return Response(comparison_json(bills.get_bill(parse_public_id(BILL_PREFIX, bill_id))))
 
 
-class ApprovalView(PlatformAPIView):
+class ApprovalView(PlatformFinanceView):
     """`/v1/platform/bills/{id}/approve`."""
 
     @extend_schema(operation_id="approve_bill", request=None, responses=BillObject)
@@ -202,7 +202,7 @@ class ApprovalView(PlatformAPIView):
         return Response(bill_json(bill))
 
 
-class BillCorrectionsView(PlatformAPIView):
+class BillCorrectionsView(PlatformFinanceView):
     """`/v1/platform/bills/{id}/corrections`."""
 
     @extend_schema(operation_id="list_bill_corrections", responses=list_of(CorrectionObject))
@@ -213,7 +213,7 @@ class BillCorrectionsView(PlatformAPIView):
         return Response(page(rows, request, prefix=CORRECTION_PREFIX, shape=correction_json))
 
 
-class MappingsView(PlatformAPIView):
+class MappingsView(PlatformFinanceView):
     """`/v1/platform/sku_mappings`."""
 
     class Create(serializers.Serializer):
@@ -242,7 +242,7 @@ class MappingsView(PlatformAPIView):
         return Response(mapping_json(row), status=status.HTTP_201_CREATED)
 
 
-class MappingView(PlatformAPIView):
+class MappingView(PlatformFinanceView):
     """`/v1/platform/sku_mappings/{id}`."""
 
     @extend_schema(operation_id="delete_sku_mapping", responses=BillDeleted)

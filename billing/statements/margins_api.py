@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.api_view import PlatformAPIView
+from tenants.api_view import PlatformFinanceView
 from tenants.ids import public_id
 
 from ..exports.cells import csv_lines
@@ -58,7 +58,7 @@ class MarginReport(serializers.Serializer):
     totals = MarginObject(many=True)
 
 
-class MarginsView(PlatformAPIView):
+class MarginsView(PlatformFinanceView):
     """`/v1/platform/margins`."""
 
     @extend_schema(operation_id="get_margins", parameters=[MarginQuery], responses=MarginReport)
@@ -76,7 +76,7 @@ class MarginsView(PlatformAPIView):
         )
 
 
-class MarginsCsvView(PlatformAPIView):
+class MarginsCsvView(PlatformFinanceView):
     """`/v1/platform/margins/csv`."""
 
     content_negotiation_class = AnyAccept

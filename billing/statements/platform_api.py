@@ -12,7 +12,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.api_view import PlatformAPIView
+from tenants.api_view import PlatformFinanceView
 from tenants.audit import Actor
 from tenants.errors import InvalidRequest, NotFound
 from tenants.ids import parse_public_id, public_id
@@ -39,7 +39,7 @@ _TENANT = "tenant_"
 _FILTERS = [OpenApiParameter("tenant_id"), OpenApiParameter("month", description="Such as 2026-11.")]
 
 
-class PlatformStatementsView(PlatformAPIView):
+class PlatformStatementsView(PlatformFinanceView):
     """`/v1/platform/statements`."""
 
     @extend_schema(
@@ -68,7 +68,7 @@ class PlatformStatementsView(PlatformAPIView):
         return Response(_full(closed.statement), status=code)
 
 
-class PlatformStatementView(PlatformAPIView):
+class PlatformStatementView(PlatformFinanceView):
     """`/v1/platform/statements/{id}`."""
 
     @extend_schema(operation_id="get_platform_statement", responses=FullPlatformStatementObject)
@@ -77,7 +77,7 @@ class PlatformStatementView(PlatformAPIView):
         return Response(_full(find_statement(statement_id)))
 
 
-class PlatformStatementCsvView(PlatformAPIView):
+class PlatformStatementCsvView(PlatformFinanceView):
     """`/v1/platform/statements/{id}/csv`."""
 
     content_negotiation_class = AnyAccept
@@ -88,7 +88,7 @@ class PlatformStatementCsvView(PlatformAPIView):
         return csv_answer(find_statement(statement_id))
 
 
-class PlatformCreditNotesView(PlatformAPIView):
+class PlatformCreditNotesView(PlatformFinanceView):
     """`/v1/platform/credit_notes`."""
 
     @extend_schema(
