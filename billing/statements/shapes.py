@@ -12,7 +12,7 @@ CSV = {(200, "text/csv"): OpenApiTypes.STR}
 class StatementLineObject(serializers.Serializer):
     """What one meter of one model came to at one price; corrections by the month that they correct, and why."""
 
-    kind = serializers.ChoiceField(["usage", "correction", "credit"])
+    kind = serializers.CharField(help_text="usage, correction or credit.")
     model = serializers.CharField()
     meter = serializers.CharField()
     quantity = serializers.IntegerField()
@@ -34,7 +34,7 @@ class StatementObject(serializers.Serializer):
     month = serializers.CharField(help_text="Such as 2026-11 (UTC).")
     period_start = serializers.IntegerField(help_text="Unix seconds, inclusive.")
     period_end = serializers.IntegerField(help_text="Unix seconds, exclusive.")
-    status = serializers.ChoiceField(["open", "closed"])
+    status = serializers.CharField(help_text="open or closed.")
     currency = serializers.CharField()
     usage = serializers.CharField(help_text="What was used in the month.")
     corrections = serializers.CharField(help_text="What corrects this month or those before it.")
