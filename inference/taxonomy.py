@@ -95,8 +95,8 @@ _ALL = [
     _client("idempotency_key_reused", "The Idempotency-Key came with another body before.", 422),
     _client("idempotency_in_flight", "The first request with this Idempotency-Key has not ended.", 409, retryable=True),
     _client("idempotency_answer_gone", "The first answer to this Idempotency-Key was not kept.", 409),
-    _busy("rate_limit_exceeded", 429, "Requests, tokens or concurrent calls of the key or the tenant are at their limit."),
-    _busy("insufficient_quota", 429, "A budget is spent; it resets on the day named.", retryable=False),
+    _busy("rate_limit_exceeded", 429, "Requests, tokens or concurrent calls of user, key or tenant are at their limit."),
+    _busy("insufficient_quota", 429, "A budget or a quota is used up; the message says until when.", retryable=False),
     _busy("budget_held", 429, "A budget is held by calls under way; some of it is free again when they end."),
     ErrorKind(
         "upstream_rate_limited", Category.CAPACITY, Severity.WARNING, 503,

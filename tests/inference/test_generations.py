@@ -26,7 +26,7 @@ from tenants import work
 from tenants.audit import COMMAND_LINE
 from tenants.idempotency import KeyReused, StillInFlight
 from tenants.ids import uuid7
-from tenants.models import ApiKey, IdempotencyRecord, Work
+from tenants.models import ApiKey, IdempotencyRecord, Lane, Work
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
 
@@ -69,7 +69,7 @@ class Desk:
                 model="local-extractive", request=request, admitted=Admitted(
                     [level], 20, Decimal("0.25"), 100, retention_days, prompt_version=prompt_version
                 ),
-                inbox="inbox:1", share=work.EVEN, hold_min=Decimal(least or hold), hold=Decimal(hold),
+                inbox="inbox:1", share=work.Share(1, 3), hold_min=Decimal(least or hold), hold=Decimal(hold),
                 currency="USD", quote=prices,
                 idempotency_key=idempotency_key, fingerprint=fingerprint if idempotency_key else None, **more,
             )])  # fmt: skip
@@ -152,6 +152,8 @@ def test_an_admitted_generation_is_queued_with_its_hold(desk: Desk) -> None:
     assert (row.state, row.request["messages"][0]["content"], row.inbox) == ("queued", "hello", "inbox:1")
     assert desk.account() == (0, 3)
     assert generations.ended(tenant_id=desk.tenant_id, generation_id=ident) is None
+    with acting_for(desk.tenant_id), tenant_scope():
+        assert Lane.objects.values_list("queue", "weight", "head_start").get() == ("generation", 1, 3)
 
 
 def test_a_claim_loads_all_that_the_worker_needs(desk: Desk) -> None:

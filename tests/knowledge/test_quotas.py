@@ -19,6 +19,7 @@ from knowledge.ingestion.units import Job
 from knowledge.models import Document, File, VectorStoreFile
 from knowledge.parsing.documents import ParsedDocument
 from tenants.audit import COMMAND_LINE
+from tenants.models import Lane
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
 from tests.knowledge.conftest import attach, make_store, upload
@@ -106,6 +107,15 @@ def test_pages_beyond_the_months_quota_are_kept_with_no_text(acme: Member) -> No
             documents.keep(job, text)  # once
             assert Document.objects.get().ocr_pages == 2
         assert used_in_month(Limit.OCR_PAGES_PER_MONTH) == (month, 6)
+
+
+def test_what_a_plan_says_of_weight_and_priority_reaches_the_queue(acme: Member) -> None:
+    with acting_for(acme.tenant.id):
+        limit_to(3, Limit.WEIGHT)
+        limit_to(7, Limit.PRIORITY)
+        attach(make_store(), upload("the heron"))
+        with tenant_scope():
+            assert Lane.objects.values_list("queue", "weight", "head_start").get() == ("ingestion", 3, 7)
 
 
 def test_uploads_at_once_take_no_more_than_the_quota(committed: Any) -> None:
