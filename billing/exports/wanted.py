@@ -20,6 +20,7 @@ WIDTHS = {"1h": "hour", "1d": "day", "1mo": "month"}
 DIMENSIONS = ("api_key_id", "user_id", "model", "operation", "batch", "tags")
 _DEFAULT_GROUPS = ("api_key_id", "model", "tags")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 MOST_YEARS = 5
 
 
@@ -70,12 +71,16 @@ def check_period(*, start: datetime, end: datetime) -> None:
     """A period that a report can have.
 
     Raises:
-        InvalidRequest: it ends before it starts, starts before 2000, or is longer than five years.
+        InvalidRequest: it ends before it starts, lies outside 2000 to 2099, or is longer than five years.
     """
     if start < _EARLIEST:
         raise InvalidRequest("Invalid 'start_time': there is nothing before 2000.", param="start_time")
+    if start >= _LATEST:
+        raise InvalidRequest("Invalid 'start_time': nothing is reported after 2099.", param="start_time")
     if end <= start:
         raise InvalidRequest("Invalid 'end_time': must be after 'start_time'.", param="end_time")
+    if end > _LATEST:
+        raise InvalidRequest("Invalid 'end_time': nothing is reported after 2099.", param="end_time")
     # A 29th of February has no day of its name five years on; the 1st of March ends the same period.
     day = (start.month, start.day) if (start.month, start.day) != (2, 29) else (3, 1)
     if end > start.replace(year=start.year + MOST_YEARS, month=day[0], day=day[1]):

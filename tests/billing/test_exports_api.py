@@ -119,9 +119,12 @@ YEAR = 366 * 86_400
 
 @pytest.mark.parametrize(("body", "param", "said"), [
     ({"end_time": MARCHS["start_time"] + 50 * YEAR}, "end_time", "at most 5 years"),
+    ({"start_time": MARCHS["start_time"], "end_time": MARCHS["start_time"] + 6 * YEAR}, "end_time", "at most 5 years"),
     ({"end_time": MARCHS["start_time"]}, "end_time", "must be after"),
     ({"start_time": 0}, "start_time", "before 2000"),
     ({"start_time": 10**15}, "start_time", "less than or equal"),
+    ({"start_time": 253_402_300_000, "end_time": 253_402_300_799}, "start_time", "after 2099"),
+    ({"start_time": 4_102_444_799, "end_time": 253_402_300_799}, "end_time", "after 2099"),
     ({"kind": "focus", "format": "xlsx"}, "format", "'csv' or 'parquet'"),
     ({"kind": "wishes"}, "kind", "not a valid choice"),
     ({"group_by": ["model", "model"]}, "group_by", "each once"),
