@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from .files import Row
@@ -75,9 +76,16 @@ def _moment(row: Row, name: str) -> datetime:
     if not isinstance(value, datetime):
         text = _text(row, name)
         try:
-            value = datetime.fromisoformat(text.removesuffix(" UTC"))
+            return _read_time(text)
         except ValueError as error:
             raise Junk(f"{name} '{text[:40]}' is no time") from error
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@lru_cache(maxsize=4_096)
+def _read_time(text: str) -> datetime:
+    """A bill has many rows of each hour."""
+    value = datetime.fromisoformat(text.removesuffix(" UTC"))
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
