@@ -165,7 +165,7 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )
         Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
-        _close_a_month(tenant_id, mark)
+        statement, credit = _close_a_month(tenant_id, mark)
     ids = {
         "file_id": file["id"],
         "store_id": store["id"],
@@ -189,6 +189,8 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         "job_id": job["id"],
         "report_id": report["id"],
         "schedule_id": schedule["id"],
+        "statement_id": public_id("stmt_", statement.id),
+        "credit_id": public_id("credit_", credit.id),
         # The operator's own: no tenant has one.
         "bill_id": public_id("bill_", uuid4()),
         "mapping_id": public_id("skumap_", uuid4()),
@@ -199,8 +201,8 @@ def furnish(ground: Ground, mark: str) -> Furnished:
     return Furnished(tenant, mark, User.objects.get(email=email), ids)
 
 
-def _close_a_month(tenant_id: UUID, mark: str) -> None:
-    """A month of long ago, in which one thing was used and credited."""
+def _close_a_month(tenant_id: UUID, mark: str) -> tuple[Statement, CreditNote]:
+    """A month of long ago, in which one thing was used and credited: its statement, and the credit note."""
     month, now = date(2020, 1, 1), datetime.now(UTC)
     own = {"tenant_id": tenant_id, "currency": "USD", "period_start": month}
     statement = Statement.objects.create(
@@ -211,10 +213,11 @@ def _close_a_month(tenant_id: UUID, mark: str) -> None:
         tenant_id=tenant_id, statement=statement, position=1, kind="usage", model=mark, meter="input_tokens",
         quantity=1, included=0, cost=1, records=1,
     )  # fmt: skip
-    CreditNote.objects.create(
+    credit = CreditNote.objects.create(
         **own, statement_id=statement.id, records=[], amount=1, reason=mark,
         created_by_type="user", created_by_id=mark,
     )  # fmt: skip
+    return statement, credit
 
 
 def row_of(ground: Ground, model: Any, owner: Furnished) -> Any:
