@@ -325,6 +325,9 @@ SPECTACULAR_SETTINGS = {
         "CreatedAtAnchorEnum": ["created_at"],
         "SafetyActionEnum": ["block", "mask", "flag"],
         "ModerationActionEnum": ["block", "flag"],
+        "CallEndpointEnum": ["/v1/chat/completions", "/v1/responses", "/v1/embeddings"],
+        "ReportKindEnum": "billing.models.reports.Report.Kind",
+        "StatementStatusEnum": ["open", "closed"],
     },
     "SCHEMA_PATH_PREFIX": "/v1",
 }

@@ -100,6 +100,7 @@ def test_the_error_shape_is_openais_where_its_clients_ask_and_a_problem_elsewher
             "api_keys", "signing_secrets", "platform", "budgets", "prompts", "feedback", "safety_policy",
             "safety_screenings", "allocation_tags", "response_cache", "webhook_deliveries",
             "reports", "report_schedules", "statements", "credit_notes", "grants", "variants", "deployments",
+            "estimates", "limits",
         )  # fmt: skip
         expected = "Problem" if ours else "Error"
         assert operation["responses"]["4XX"] == {"$ref": f"#/components/responses/{expected}"}, path
