@@ -21,7 +21,8 @@ BEGIN
         RAISE restrict_violation USING MESSAGE = 'the month ' || to_char(NEW.period_start, 'YYYY-MM') || ' is closed';
     END IF;
     RETURN NULL;
-END $$"""
+END $$;
+REVOKE ALL ON FUNCTION refuse_closed_month() FROM PUBLIC"""
 
 
 class OpenMonth(DeferredConstraint):

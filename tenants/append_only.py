@@ -11,11 +11,13 @@ from django.db.models import Model
 from .row_security import DeferredConstraint
 
 #: One function for all such tables; the constraint brings it, because triggers are made before `<app>/sql` is installed.
+#: Revoked at once: a migration that breaks off must leave nothing that the audit refuses with which the next one begins.
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE restrict_violation USING MESSAGE = TG_TABLE_NAME || ' is append-only: ' || TG_OP || ' is refused';
-END $$"""
+END $$;
+REVOKE ALL ON FUNCTION refuse_change() FROM PUBLIC"""
 
 
 class AppendOnly(DeferredConstraint):

@@ -72,6 +72,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_budget_owned"),
+                    models.CheckConstraint(condition=models.Q(("limit__gte", 0)), name="billing_budget_not_negative"),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="BudgetAccount",
@@ -96,6 +102,19 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_budgetaccount_owned"),
+                    tenants.row_security.TenantForeignKey(field="budget", name="billing_budgetaccount_budget"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "budget", "period_start"), name="billing_budgetaccount_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("held__gte", 0), ("spent__gte", 0)),
+                        name="billing_budgetaccount_not_negative",
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="Price",
@@ -136,6 +155,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("plan", "model", "meter", "currency", "valid_from"),
+                        name="billing_price_once",
+                        nulls_distinct=False,
+                    )
+                ]
+            },
         ),
         migrations.CreateModel(
             name="Reservation",
@@ -187,6 +215,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "open")), fields=["expires_at"], name="billing_reservation_open"
+                    )
+                ],
+                "constraints": [tenants.row_security.TenantOwned(name="billing_reservation_owned")],
+            },
         ),
         migrations.CreateModel(
             name="Subscription",
@@ -200,6 +236,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_subscription_owned"),
+                    models.UniqueConstraint(fields=("tenant",), name="billing_subscription_once"),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="TenantPrice",
@@ -240,6 +282,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_tenantprice_owned"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "model", "meter", "currency", "valid_from"), name="billing_tenantprice_once"
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="UsageRecord",
@@ -301,87 +351,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="budget",
-            constraint=tenants.row_security.TenantOwned(name="billing_budget_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="budget",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("limit__gte", 0)), name="billing_budget_not_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="budgetaccount",
-            constraint=tenants.row_security.TenantOwned(name="billing_budgetaccount_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="budgetaccount",
-            constraint=tenants.row_security.TenantForeignKey(field="budget", name="billing_budgetaccount_budget"),
-        ),
-        migrations.AddConstraint(
-            model_name="budgetaccount",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "budget", "period_start"), name="billing_budgetaccount_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="budgetaccount",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("held__gte", 0), ("spent__gte", 0)), name="billing_budgetaccount_not_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="price",
-            constraint=models.UniqueConstraint(
-                fields=("plan", "model", "meter", "currency", "valid_from"),
-                name="billing_price_once",
-                nulls_distinct=False,
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(
-                condition=models.Q(("state", "open")), fields=["expires_at"], name="billing_reservation_open"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=tenants.row_security.TenantOwned(name="billing_reservation_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscription",
-            constraint=tenants.row_security.TenantOwned(name="billing_subscription_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscription",
-            constraint=models.UniqueConstraint(fields=("tenant",), name="billing_subscription_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="tenantprice",
-            constraint=tenants.row_security.TenantOwned(name="billing_tenantprice_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="tenantprice",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "model", "meter", "currency", "valid_from"), name="billing_tenantprice_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="usagerecord",
-            index=models.Index(fields=["tenant", "occurred_at"], name="billing_usage_by_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="usagerecord",
-            constraint=tenants.row_security.TenantOwned(name="billing_usagerecord_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="usagerecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("corrects", None)),
-                fields=("tenant", "request_id", "attempt", "meter"),
-                name="billing_usagerecord_once",
-            ),
+            options={
+                "indexes": [models.Index(fields=["tenant", "occurred_at"], name="billing_usage_by_time")],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_usagerecord_owned"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("corrects", None)),
+                        fields=("tenant", "request_id", "attempt", "meter"),
+                        name="billing_usagerecord_once",
+                    ),
+                ],
+            },
         ),
     ]

@@ -26,6 +26,13 @@ class Migration(migrations.Migration):
                 ("calls", models.PositiveIntegerField()),
                 ("day", models.DateField()),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("day", "model", "pseudonym", "currency"), name="billing_variance_once"
+                    )
+                ]
+            },
         ),
         migrations.CreateModel(
             name="VarianceAlert",
@@ -42,6 +49,16 @@ class Migration(migrations.Migration):
                 ("hour", models.DateTimeField()),
                 ("raised_at", models.DateTimeField(null=True)),
             ],
+            options={
+                "indexes": [
+                    models.Index(condition=models.Q(("raised_at", None)), fields=["id"], name="billing_alert_unraised")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hour", "model", "pseudonym", "currency"), name="billing_alert_once"
+                    )
+                ],
+            },
         ),
         migrations.AddField(
             model_name="reservation",
@@ -117,22 +134,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("parent_id__isnull", False)),
                 fields=["tenant", "parent_id"],
                 name="billing_reservation_children",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="varianceaccount",
-            constraint=models.UniqueConstraint(
-                fields=("day", "model", "pseudonym", "currency"), name="billing_variance_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="variancealert",
-            index=models.Index(condition=models.Q(("raised_at", None)), fields=["id"], name="billing_alert_unraised"),
-        ),
-        migrations.AddConstraint(
-            model_name="variancealert",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "model", "pseudonym", "currency"), name="billing_alert_once"
             ),
         ),
     ]

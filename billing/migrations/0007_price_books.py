@@ -65,7 +65,18 @@ class Migration(migrations.Migration):
                 ("quantity", models.PositiveBigIntegerField(help_text="Units a month.")),
                 ("valid_from", models.DateField(help_text="The first day of a month.")),
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("plan", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="billing.plan")),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("plan", "meter", "model", "valid_from"), name="billing_planallowance_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("valid_from__day", 1)), name="billing_planallowance_month"
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="ProviderPrice",
@@ -132,6 +143,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("model", "meter", "provider", "currency", "valid_from"),
+                        name="billing_providerprice_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount__gte", 0), ("per__gte", 1)), name="billing_providerprice_sound"
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="TenantAllowance",
@@ -180,7 +202,24 @@ class Migration(migrations.Migration):
                 ),
                 ("quantity", models.PositiveBigIntegerField(help_text="Units a month.")),
                 ("valid_from", models.DateField(help_text="The first day of a month.")),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_tenantallowance_owned"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "meter", "model", "valid_from"), name="billing_tenantallowance_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("valid_from__day", 1)), name="billing_tenantallowance_month"
+                    ),
+                ]
+            },
         ),
         migrations.AddField(
             model_name="price",
@@ -254,58 +293,6 @@ class Migration(migrations.Migration):
             model_name="tenantprice",
             constraint=models.CheckConstraint(
                 condition=models.Q(("amount__gte", 0), ("per__gte", 1)), name="billing_tenantprice_sound"
-            ),
-        ),
-        migrations.AddField(
-            model_name="planallowance",
-            name="plan",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="billing.plan"),
-        ),
-        migrations.AddConstraint(
-            model_name="providerprice",
-            constraint=models.UniqueConstraint(
-                fields=("model", "meter", "provider", "currency", "valid_from"), name="billing_providerprice_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="providerprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gte", 0), ("per__gte", 1)), name="billing_providerprice_sound"
-            ),
-        ),
-        migrations.AddField(
-            model_name="tenantallowance",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="planallowance",
-            constraint=models.UniqueConstraint(
-                fields=("plan", "meter", "model", "valid_from"), name="billing_planallowance_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="planallowance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("valid_from__day", 1)), name="billing_planallowance_month"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tenantallowance",
-            constraint=tenants.row_security.TenantOwned(name="billing_tenantallowance_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="tenantallowance",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "meter", "model", "valid_from"), name="billing_tenantallowance_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tenantallowance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("valid_from__day", 1)), name="billing_tenantallowance_month"
             ),
         ),
     ]

@@ -22,7 +22,19 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("period_start", models.DateField()),
                 ("units", models.JSONField(db_default={}, default=dict)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_unitcounts_owned"),
+                    models.UniqueConstraint(fields=("tenant", "period_start"), name="billing_unitcounts_once"),
+                ]
+            },
         ),
         migrations.RemoveConstraint(
             model_name="budgetaccount",
@@ -87,20 +99,5 @@ class Migration(migrations.Migration):
                 ),
                 name="billing_usagerecord_corrections_say_why",
             ),
-        ),
-        migrations.AddField(
-            model_name="unitcounts",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="unitcounts",
-            constraint=tenants.row_security.TenantOwned(name="billing_unitcounts_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="unitcounts",
-            constraint=models.UniqueConstraint(fields=("tenant", "period_start"), name="billing_unitcounts_once"),
         ),
     ]

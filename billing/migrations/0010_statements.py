@@ -45,7 +45,29 @@ class Migration(migrations.Migration):
                 ("created_by_type", models.CharField(max_length=16)),
                 ("created_by_id", models.CharField(max_length=64)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "period_start"], name="billing_creditnote_by_month")],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_creditnote_owned"),
+                    tenants.append_only.AppendOnly(name="billing_creditnote_append_only"),
+                    models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="billing_creditnote_positive"),
+                    models.CheckConstraint(
+                        condition=models.Q(("statement_id", None), ("record_id", None), _connector="XOR"),
+                        name="billing_creditnote_names_one",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Statement",
@@ -83,7 +105,39 @@ class Migration(migrations.Migration):
                 ("closed_by_type", models.CharField(max_length=16)),
                 ("closed_by_id", models.CharField(max_length=64)),
                 ("closed_at", models.DateTimeField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_statement_owned"),
+                    tenants.append_only.AppendOnly(name="billing_statement_append_only"),
+                    models.UniqueConstraint(fields=("tenant", "period_start"), name="billing_statement_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "total",
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        models.F("usage"), "+", models.F("corrections")
+                                    ),
+                                    "+",
+                                    models.F("credits"),
+                                ),
+                            )
+                        ),
+                        name="billing_statement_adds_up",
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="StatementLine",
@@ -127,7 +181,36 @@ class Migration(migrations.Migration):
                 ("corrected_month", models.DateField(null=True)),
                 ("reason", models.CharField(db_default="", default="", max_length=200)),
                 ("records", models.BigIntegerField()),
+                (
+                    "statement",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="lines",
+                        to="billing.statement",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_statementline_owned"),
+                    tenants.append_only.AppendOnly(name="billing_statementline_append_only"),
+                    tenants.row_security.TenantForeignKey(field="statement", name="billing_statementline_statement"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "statement", "position"), name="billing_statementline_once"
+                    ),
+                ]
+            },
         ),
         migrations.AddField(
             model_name="plan",
@@ -162,122 +245,6 @@ class Migration(migrations.Migration):
             constraint=billing.closed_months.OpenMonth(
                 name="billing_usagerecord_open_month",
                 of="NEW.corrects IS NOT NULL OR NEW.reservation_id = NEW.request_id OR NEW.period_start <> date_trunc('month', clock_timestamp() AT TIME ZONE 'utc')::date",
-            ),
-        ),
-        migrations.AddField(
-            model_name="creditnote",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="statement",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="statementline",
-            name="statement",
-            field=models.ForeignKey(
-                db_constraint=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                related_name="lines",
-                to="billing.statement",
-            ),
-        ),
-        migrations.AddField(
-            model_name="statementline",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="creditnote",
-            index=models.Index(fields=["tenant", "period_start"], name="billing_creditnote_by_month"),
-        ),
-        migrations.AddConstraint(
-            model_name="creditnote",
-            constraint=tenants.row_security.TenantOwned(name="billing_creditnote_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="creditnote",
-            constraint=tenants.append_only.AppendOnly(name="billing_creditnote_append_only"),
-        ),
-        migrations.AddConstraint(
-            model_name="creditnote",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gt", 0)), name="billing_creditnote_positive"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="creditnote",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("statement_id", None), ("record_id", None), _connector="XOR"),
-                name="billing_creditnote_names_one",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=tenants.row_security.TenantOwned(name="billing_statement_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=tenants.append_only.AppendOnly(name="billing_statement_append_only"),
-        ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=models.UniqueConstraint(fields=("tenant", "period_start"), name="billing_statement_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="statement",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "total",
-                        django.db.models.expressions.CombinedExpression(
-                            django.db.models.expressions.CombinedExpression(
-                                models.F("usage"), "+", models.F("corrections")
-                            ),
-                            "+",
-                            models.F("credits"),
-                        ),
-                    )
-                ),
-                name="billing_statement_adds_up",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="statementline",
-            constraint=tenants.row_security.TenantOwned(name="billing_statementline_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="statementline",
-            constraint=tenants.append_only.AppendOnly(name="billing_statementline_append_only"),
-        ),
-        migrations.AddConstraint(
-            model_name="statementline",
-            constraint=tenants.row_security.TenantForeignKey(field="statement", name="billing_statementline_statement"),
-        ),
-        migrations.AddConstraint(
-            model_name="statementline",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "statement", "position"), name="billing_statementline_once"
             ),
         ),
     ]

@@ -37,6 +37,9 @@ class Migration(migrations.Migration):
                 ("up_to", models.BigIntegerField()),
                 ("rolled_at", models.DateTimeField()),
             ],
+            options={
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="billing_rollupmark_one")]
+            },
         ),
         migrations.CreateModel(
             name="UsageDay",
@@ -111,7 +114,24 @@ class Migration(migrations.Migration):
                         max_digits=40,
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "start"], name="billing_usageday_time"),
+                    models.Index(fields=["start"], name="billing_usageday_all"),
+                ],
+                "constraints": [tenants.row_security.TenantOwned(name="billing_usageday_owned")],
+            },
         ),
         migrations.CreateModel(
             name="UsageHour",
@@ -186,7 +206,21 @@ class Migration(migrations.Migration):
                         max_digits=40,
                     ),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "start"], name="billing_usagehour_time")],
+                "constraints": [tenants.row_security.TenantOwned(name="billing_usagehour_owned")],
+            },
         ),
         migrations.CreateModel(
             name="UserDay",
@@ -262,7 +296,24 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("end_user", models.CharField(max_length=200)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "end_user", "start"], name="billing_userday_user"),
+                    models.Index(fields=["tenant", "start"], name="billing_userday_time"),
+                ],
+                "constraints": [tenants.row_security.TenantOwned(name="billing_userday_owned")],
+            },
         ),
         migrations.AddField(
             model_name="usagerecord",
@@ -278,74 +329,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="usagerecord",
             index=models.Index(fields=["xact"], name="billing_usage_new"),
-        ),
-        migrations.AddConstraint(
-            model_name="rollupmark",
-            constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="billing_rollupmark_one"),
-        ),
-        migrations.AddField(
-            model_name="usageday",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="usagehour",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="userday",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="usageday",
-            index=models.Index(fields=["tenant", "start"], name="billing_usageday_time"),
-        ),
-        migrations.AddIndex(
-            model_name="usageday",
-            index=models.Index(fields=["start"], name="billing_usageday_all"),
-        ),
-        migrations.AddConstraint(
-            model_name="usageday",
-            constraint=tenants.row_security.TenantOwned(name="billing_usageday_owned"),
-        ),
-        migrations.AddIndex(
-            model_name="usagehour",
-            index=models.Index(fields=["tenant", "start"], name="billing_usagehour_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="usagehour",
-            constraint=tenants.row_security.TenantOwned(name="billing_usagehour_owned"),
-        ),
-        migrations.AddIndex(
-            model_name="userday",
-            index=models.Index(fields=["tenant", "end_user", "start"], name="billing_userday_user"),
-        ),
-        migrations.AddIndex(
-            model_name="userday",
-            index=models.Index(fields=["tenant", "start"], name="billing_userday_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="userday",
-            constraint=tenants.row_security.TenantOwned(name="billing_userday_owned"),
         ),
     ]

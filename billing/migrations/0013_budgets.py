@@ -44,7 +44,32 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
+                (
+                    "budget",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="alerts",
+                        to="billing.budget",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_budgetalert_owned"),
+                    tenants.row_security.TenantForeignKey(field="budget", name="billing_budgetalert_budget"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "budget", "period_start", "kind", "share", "limit"),
+                        name="billing_budgetalert_once",
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="TokenAccount",
@@ -54,7 +79,26 @@ class Migration(migrations.Migration):
                 ("period_start", models.DateField()),
                 ("used", models.BigIntegerField(db_default=0, default=0)),
                 ("held", models.BigIntegerField(db_default=0, default=0)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="billing_tokenaccount_owned"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "key_id", "period_start"),
+                        name="billing_tokenaccount_once",
+                        nulls_distinct=False,
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("held__gte", 0), ("used__gte", 0)), name="billing_tokenaccount_not_negative"
+                    ),
+                ]
+            },
         ),
         migrations.AddField(
             model_name="budget",
@@ -121,60 +165,6 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="billing_budget_tag",
-            ),
-        ),
-        migrations.AddField(
-            model_name="budgetalert",
-            name="budget",
-            field=models.ForeignKey(
-                db_constraint=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="alerts",
-                to="billing.budget",
-            ),
-        ),
-        migrations.AddField(
-            model_name="budgetalert",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="tokenaccount",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="budgetalert",
-            constraint=tenants.row_security.TenantOwned(name="billing_budgetalert_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="budgetalert",
-            constraint=tenants.row_security.TenantForeignKey(field="budget", name="billing_budgetalert_budget"),
-        ),
-        migrations.AddConstraint(
-            model_name="budgetalert",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "budget", "period_start", "kind", "share", "limit"), name="billing_budgetalert_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tokenaccount",
-            constraint=tenants.row_security.TenantOwned(name="billing_tokenaccount_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="tokenaccount",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "key_id", "period_start"), name="billing_tokenaccount_once", nulls_distinct=False
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tokenaccount",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("held__gte", 0), ("used__gte", 0)), name="billing_tokenaccount_not_negative"
             ),
         ),
     ]

@@ -32,10 +32,20 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("position", models.PositiveSmallIntegerField()),
+                (
+                    "fallback",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="inference.model"
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="fallbacks", to="inference.model"
+                    ),
+                ),
             ],
-            options={
-                "ordering": ("position",),
-            },
+            options={"ordering": ("position",)},
         ),
         migrations.CreateModel(
             name="InferenceAttempt",
@@ -56,7 +66,20 @@ class Migration(migrations.Migration):
                 ("code", models.CharField(db_default="", default="", max_length=100)),
                 ("error_class", models.CharField(db_default="", default="", max_length=100)),
                 ("retryable", models.BooleanField(null=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "generation_id"], name="inference_attempt_generation")]
+            },
         ),
         migrations.CreateModel(
             name="OwnAccountPrice",
@@ -81,6 +104,12 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(default=1000000, help_text="Units of the meter that `amount` buys."),
                 ),
                 ("valid_from", models.DateTimeField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
@@ -122,6 +151,18 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "base",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="inference.model"
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
                 ),
             ],
         ),
@@ -296,52 +337,6 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("tenant", "name"), name="inference_tenantdeployment_once"),
         ),
         migrations.AddField(
-            model_name="fallback",
-            name="fallback",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="inference.model"
-            ),
-        ),
-        migrations.AddField(
-            model_name="fallback",
-            name="model",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="fallbacks", to="inference.model"
-            ),
-        ),
-        migrations.AddField(
-            model_name="inferenceattempt",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="ownaccountprice",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="variant",
-            name="base",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="inference.model"
-            ),
-        ),
-        migrations.AddField(
-            model_name="variant",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
             model_name="grant",
             name="canary_variant",
             field=models.ForeignKey(
@@ -436,10 +431,6 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("model", models.F("fallback")), _negated=True), name="inference_fallback_other"
             ),
-        ),
-        migrations.AddIndex(
-            model_name="inferenceattempt",
-            index=models.Index(fields=["tenant", "generation_id"], name="inference_attempt_generation"),
         ),
         migrations.AddConstraint(
             model_name="inferenceattempt",

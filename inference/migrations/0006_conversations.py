@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"constraints": [tenants.row_security.TenantOwned(name="inference_conversation_owned")]},
         ),
         migrations.CreateModel(
             name="ConversationItem",
@@ -81,29 +82,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="conversation",
-            constraint=tenants.row_security.TenantOwned(name="inference_conversation_owned"),
-        ),
-        migrations.AddIndex(
-            model_name="conversationitem",
-            index=models.Index(fields=["contents_until"], name="inference_convitem_expiry"),
-        ),
-        migrations.AddConstraint(
-            model_name="conversationitem",
-            constraint=tenants.row_security.TenantOwned(name="inference_conversationitem_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="conversationitem",
-            constraint=tenants.row_security.TenantForeignKey(
-                cascade=True, field="conversation", name="inference_conversationitem_conversation"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="conversationitem",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "conversation", "position"), name="inference_conversationitem_place"
-            ),
+            options={
+                "indexes": [models.Index(fields=["contents_until"], name="inference_convitem_expiry")],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_conversationitem_owned"),
+                    tenants.row_security.TenantForeignKey(
+                        cascade=True, field="conversation", name="inference_conversationitem_conversation"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("tenant", "conversation", "position"), name="inference_conversationitem_place"
+                    ),
+                ],
+            },
         ),
     ]

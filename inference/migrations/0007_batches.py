@@ -95,6 +95,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"constraints": [tenants.row_security.TenantOwned(name="inference_batch_owned")]},
         ),
         migrations.CreateModel(
             name="BatchLine",
@@ -146,35 +147,22 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="batch",
-            constraint=tenants.row_security.TenantOwned(name="inference_batch_owned"),
-        ),
-        migrations.AddIndex(
-            model_name="batchline",
-            index=models.Index(fields=["tenant", "batch", "state", "number"], name="inference_batchline_states"),
-        ),
-        migrations.AddIndex(
-            model_name="batchline",
-            index=models.Index(
-                condition=models.Q(("state", "queued")),
-                fields=["tenant", "generation_id"],
-                name="inference_batchline_calls",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="batchline",
-            constraint=tenants.row_security.TenantOwned(name="inference_batchline_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="batchline",
-            constraint=tenants.row_security.TenantForeignKey(
-                cascade=True, field="batch", name="inference_batchline_batch"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="batchline",
-            constraint=models.UniqueConstraint(fields=("tenant", "batch", "number"), name="inference_batchline_once"),
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "batch", "state", "number"], name="inference_batchline_states"),
+                    models.Index(
+                        condition=models.Q(("state", "queued")),
+                        fields=["tenant", "generation_id"],
+                        name="inference_batchline_calls",
+                    ),
+                ],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_batchline_owned"),
+                    tenants.row_security.TenantForeignKey(
+                        cascade=True, field="batch", name="inference_batchline_batch"
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "batch", "number"), name="inference_batchline_once"),
+                ],
+            },
         ),
     ]

@@ -51,9 +51,25 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
             options={
                 "verbose_name_plural": "feedback",
+                "indexes": [models.Index(fields=["tenant", "end_user"], name="inference_feedback_end_user")],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_feedback_owned"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "generation_id", "choice", "rater"), name="inference_feedback_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rating__in", [-1, 0, 1])), name="inference_feedback_rating"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -77,18 +93,23 @@ class Migration(migrations.Migration):
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("deleted_at", models.DateTimeField(editable=False, null=True)),
-            ],
-        ),
-        migrations.CreateModel(
-            name="PromptLabel",
-            fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("name", models.CharField(max_length=64)),
                 (
-                    "moved_at",
-                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_prompt_owned"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("deleted_at__isnull", True)),
+                        fields=("tenant", "name"),
+                        name="inference_prompt_name",
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="PromptLabelMove",
@@ -103,7 +124,28 @@ class Migration(migrations.Migration):
                     "moved_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
+                (
+                    "prompt",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="moves",
+                        to="inference.prompt",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_promptlabelmove_owned"),
+                    tenants.row_security.TenantForeignKey(field="prompt", name="inference_promptlabelmove_prompt"),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="PromptVersion",
@@ -123,7 +165,74 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
+                (
+                    "prompt",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="inference.prompt",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_promptversion_owned"),
+                    tenants.row_security.TenantForeignKey(field="prompt", name="inference_promptversion_prompt"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "prompt", "number"), name="inference_promptversion_number"
+                    ),
+                ]
+            },
+        ),
+        migrations.CreateModel(
+            name="PromptLabel",
+            fields=[
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=64)),
+                (
+                    "moved_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "prompt",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="labels",
+                        to="inference.prompt",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="inference.promptversion",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_promptlabel_owned"),
+                    tenants.row_security.TenantForeignKey(field="prompt", name="inference_promptlabel_prompt"),
+                    tenants.row_security.TenantForeignKey(field="version", name="inference_promptlabel_version"),
+                    models.UniqueConstraint(fields=("tenant", "prompt", "name"), name="inference_promptlabel_name"),
+                ]
+            },
         ),
         migrations.AddField(
             model_name="generation",
@@ -147,150 +256,5 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("stored", True)), fields=["tenant", "id"], name="inference_generation_stored"
             ),
-        ),
-        migrations.AddField(
-            model_name="feedback",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="prompt",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="promptlabel",
-            name="prompt",
-            field=models.ForeignKey(
-                db_constraint=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="labels",
-                to="inference.prompt",
-            ),
-        ),
-        migrations.AddField(
-            model_name="promptlabel",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="promptlabelmove",
-            name="prompt",
-            field=models.ForeignKey(
-                db_constraint=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="moves",
-                to="inference.prompt",
-            ),
-        ),
-        migrations.AddField(
-            model_name="promptlabelmove",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="promptversion",
-            name="prompt",
-            field=models.ForeignKey(
-                db_constraint=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="versions",
-                to="inference.prompt",
-            ),
-        ),
-        migrations.AddField(
-            model_name="promptversion",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="promptlabel",
-            name="version",
-            field=models.ForeignKey(
-                db_constraint=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="inference.promptversion",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="feedback",
-            index=models.Index(fields=["tenant", "end_user"], name="inference_feedback_end_user"),
-        ),
-        migrations.AddConstraint(
-            model_name="feedback",
-            constraint=tenants.row_security.TenantOwned(name="inference_feedback_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="feedback",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "generation_id", "choice", "rater"), name="inference_feedback_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="feedback",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rating__in", [-1, 0, 1])), name="inference_feedback_rating"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="prompt",
-            constraint=tenants.row_security.TenantOwned(name="inference_prompt_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="prompt",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("deleted_at__isnull", True)),
-                fields=("tenant", "name"),
-                name="inference_prompt_name",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="promptlabelmove",
-            constraint=tenants.row_security.TenantOwned(name="inference_promptlabelmove_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptlabelmove",
-            constraint=tenants.row_security.TenantForeignKey(field="prompt", name="inference_promptlabelmove_prompt"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptversion",
-            constraint=tenants.row_security.TenantOwned(name="inference_promptversion_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptversion",
-            constraint=tenants.row_security.TenantForeignKey(field="prompt", name="inference_promptversion_prompt"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptversion",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "prompt", "number"), name="inference_promptversion_number"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="promptlabel",
-            constraint=tenants.row_security.TenantOwned(name="inference_promptlabel_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptlabel",
-            constraint=tenants.row_security.TenantForeignKey(field="prompt", name="inference_promptlabel_prompt"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptlabel",
-            constraint=tenants.row_security.TenantForeignKey(field="version", name="inference_promptlabel_version"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptlabel",
-            constraint=models.UniqueConstraint(fields=("tenant", "prompt", "name"), name="inference_promptlabel_name"),
         ),
     ]

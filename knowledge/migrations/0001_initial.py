@@ -47,6 +47,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "sha256"], name="knowledge_file_content")],
+                "constraints": [tenants.row_security.TenantOwned(name="knowledge_file_owned")],
+            },
         ),
         migrations.CreateModel(
             name="Space",
@@ -61,6 +65,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_space_owned"),
+                    models.UniqueConstraint(fields=("tenant", "name"), name="knowledge_space_once"),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="StoreTerm",
@@ -80,6 +90,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_storeterm_owned"),
+                    models.UniqueConstraint(fields=("tenant", "store_id", "term"), name="knowledge_storeterm_once"),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="VectorStore",
@@ -124,6 +140,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_vectorstore_owned"),
+                    tenants.row_security.TenantForeignKey(field="space", name="knowledge_vectorstore_space"),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="VectorStoreFile",
@@ -193,6 +215,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file")],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_vectorstorefile_owned"),
+                    tenants.row_security.TenantForeignKey(field="store", name="knowledge_vectorstorefile_store"),
+                    tenants.row_security.TenantForeignKey(field="file", name="knowledge_vectorstorefile_file"),
+                    models.UniqueConstraint(fields=("tenant", "store", "file"), name="knowledge_vectorstorefile_once"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Chunk",
@@ -226,6 +257,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_chunk_owned"),
+                    tenants.row_security.TenantForeignKey(field="store_file", name="knowledge_chunk_store_file"),
+                    models.UniqueConstraint(fields=("tenant", "store_file", "ordinal"), name="knowledge_chunk_once"),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="ChunkTerms",
@@ -265,71 +303,5 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("tenant", "chunk"), name="knowledge_chunkterms_once"),
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="file",
-            index=models.Index(fields=["tenant", "sha256"], name="knowledge_file_content"),
-        ),
-        migrations.AddConstraint(
-            model_name="file",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_file_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="space",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_space_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="space",
-            constraint=models.UniqueConstraint(fields=("tenant", "name"), name="knowledge_space_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="storeterm",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_storeterm_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="storeterm",
-            constraint=models.UniqueConstraint(fields=("tenant", "store_id", "term"), name="knowledge_storeterm_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="vectorstore",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_vectorstore_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="vectorstore",
-            constraint=tenants.row_security.TenantForeignKey(field="space", name="knowledge_vectorstore_space"),
-        ),
-        migrations.AddIndex(
-            model_name="vectorstorefile",
-            index=models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file"),
-        ),
-        migrations.AddConstraint(
-            model_name="vectorstorefile",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_vectorstorefile_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="vectorstorefile",
-            constraint=tenants.row_security.TenantForeignKey(field="store", name="knowledge_vectorstorefile_store"),
-        ),
-        migrations.AddConstraint(
-            model_name="vectorstorefile",
-            constraint=tenants.row_security.TenantForeignKey(field="file", name="knowledge_vectorstorefile_file"),
-        ),
-        migrations.AddConstraint(
-            model_name="vectorstorefile",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "store", "file"), name="knowledge_vectorstorefile_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="chunk",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_chunk_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="chunk",
-            constraint=tenants.row_security.TenantForeignKey(field="store_file", name="knowledge_chunk_store_file"),
-        ),
-        migrations.AddConstraint(
-            model_name="chunk",
-            constraint=models.UniqueConstraint(fields=("tenant", "store_file", "ordinal"), name="knowledge_chunk_once"),
         ),
     ]

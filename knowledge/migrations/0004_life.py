@@ -24,13 +24,59 @@ class Migration(migrations.Migration):
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("cancelled_at", models.DateTimeField(null=True)),
+                (
+                    "store",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="knowledge.vectorstore",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={"indexes": [models.Index(fields=["tenant", "store"], name="knowledge_filebatch_by_store")]},
         ),
         migrations.CreateModel(
             name="FileBatchEntry",
             fields=[
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="entries",
+                        to="knowledge.filebatch",
+                    ),
+                ),
+                (
+                    "store_file",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="knowledge.vectorstorefile",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
+            options={"indexes": [models.Index(fields=["tenant", "store_file"], name="knowledge_filebatch_by_file")]},
         ),
         migrations.CreateModel(
             name="Reembedding",
@@ -54,6 +100,30 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "space",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="knowledge.space",
+                    ),
+                ),
+                (
+                    "store",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="knowledge.vectorstore",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
                 ),
             ],
         ),
@@ -144,83 +214,6 @@ class Migration(migrations.Migration):
                 field="replaces", name="knowledge_vectorstorefile_replaces"
             ),
         ),
-        migrations.AddField(
-            model_name="filebatch",
-            name="store",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                to="knowledge.vectorstore",
-            ),
-        ),
-        migrations.AddField(
-            model_name="filebatch",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddField(
-            model_name="filebatchentry",
-            name="batch",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="entries",
-                to="knowledge.filebatch",
-            ),
-        ),
-        migrations.AddField(
-            model_name="filebatchentry",
-            name="store_file",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                to="knowledge.vectorstorefile",
-            ),
-        ),
-        migrations.AddField(
-            model_name="filebatchentry",
-            name="tenant",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                to="tenants.tenant",
-            ),
-        ),
-        migrations.AddField(
-            model_name="reembedding",
-            name="space",
-            field=models.ForeignKey(
-                db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to="knowledge.space"
-            ),
-        ),
-        migrations.AddField(
-            model_name="reembedding",
-            name="store",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                to="knowledge.vectorstore",
-            ),
-        ),
-        migrations.AddField(
-            model_name="reembedding",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="filebatch",
-            index=models.Index(fields=["tenant", "store"], name="knowledge_filebatch_by_store"),
-        ),
         migrations.AddConstraint(
             model_name="filebatch",
             constraint=tenants.row_security.TenantOwned(name="knowledge_filebatch_owned"),
@@ -228,10 +221,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="filebatch",
             constraint=tenants.row_security.TenantForeignKey(field="store", name="knowledge_filebatch_store"),
-        ),
-        migrations.AddIndex(
-            model_name="filebatchentry",
-            index=models.Index(fields=["tenant", "store_file"], name="knowledge_filebatch_by_file"),
         ),
         migrations.AddConstraint(
             model_name="filebatchentry",

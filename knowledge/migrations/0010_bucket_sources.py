@@ -74,6 +74,20 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "store"], name="knowledge_bucketsource_store_i"),
+                    models.Index(
+                        condition=models.Q(("next_sync_at__isnull", False)),
+                        fields=["next_sync_at"],
+                        name="knowledge_bucketsource_due",
+                    ),
+                ],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_bucketsource_owned"),
+                    tenants.row_security.TenantForeignKey(field="store", name="knowledge_bucketsource_store"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="BucketObject",
@@ -100,37 +114,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="bucketsource",
-            index=models.Index(fields=["tenant", "store"], name="knowledge_bucketsource_store_i"),
-        ),
-        migrations.AddIndex(
-            model_name="bucketsource",
-            index=models.Index(
-                condition=models.Q(("next_sync_at__isnull", False)),
-                fields=["next_sync_at"],
-                name="knowledge_bucketsource_due",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bucketsource",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_bucketsource_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="bucketsource",
-            constraint=tenants.row_security.TenantForeignKey(field="store", name="knowledge_bucketsource_store"),
-        ),
-        migrations.AddConstraint(
-            model_name="bucketobject",
-            constraint=tenants.row_security.TenantOwned(name="knowledge_bucketobject_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="bucketobject",
-            constraint=tenants.row_security.TenantForeignKey(field="source", name="knowledge_bucketobject_source"),
-        ),
-        migrations.AddConstraint(
-            model_name="bucketobject",
-            constraint=models.UniqueConstraint(fields=("tenant", "source", "key"), name="knowledge_bucketobject_once"),
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="knowledge_bucketobject_owned"),
+                    tenants.row_security.TenantForeignKey(field="source", name="knowledge_bucketobject_source"),
+                    models.UniqueConstraint(fields=("tenant", "source", "key"), name="knowledge_bucketobject_once"),
+                ]
+            },
         ),
     ]

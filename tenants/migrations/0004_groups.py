@@ -33,7 +33,14 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
+                    ),
+                ),
             ],
+            options={"constraints": [tenants.row_security.TenantOwned(name="tenants_signingsecret_owned")]},
         ),
         migrations.AddField(
             model_name="apikey",
@@ -55,16 +62,5 @@ class Migration(migrations.Migration):
                 ),
                 name="tenants_apikey_groups",
             ),
-        ),
-        migrations.AddField(
-            model_name="signingsecret",
-            name="tenant",
-            field=models.ForeignKey(
-                db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="signingsecret",
-            constraint=tenants.row_security.TenantOwned(name="tenants_signingsecret_owned"),
         ),
     ]

@@ -46,6 +46,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="tenants_webhookendpoint_owned"),
+                    models.CheckConstraint(
+                        condition=models.Q(("event_types__len__gt", 0)), name="tenants_webhookendpoint_wants_something"
+                    ),
+                ]
+            },
         ),
         migrations.CreateModel(
             name="WebhookEvent",
@@ -65,6 +73,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "created_at"], name="tenants_webhookevent_age")],
+                "constraints": [tenants.row_security.TenantOwned(name="tenants_webhookevent_owned")],
+            },
         ),
         migrations.CreateModel(
             name="WebhookDelivery",
@@ -127,48 +139,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "webhook deliveries",
+                "indexes": [
+                    models.Index(fields=["tenant", "endpoint", "id"], name="tenants_webhookdelivery_list"),
+                    models.Index(fields=["tenant", "event"], name="tenants_webhookdelivery_event"),
+                ],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="tenants_webhookdelivery_owned"),
+                    tenants.row_security.TenantForeignKey(
+                        cascade=True, field="endpoint", name="tenants_webhookdelivery_endpoint"
+                    ),
+                    tenants.row_security.TenantForeignKey(
+                        cascade=True, field="event", name="tenants_webhookdelivery_event"
+                    ),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="webhookendpoint",
-            constraint=tenants.row_security.TenantOwned(name="tenants_webhookendpoint_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="webhookendpoint",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("event_types__len__gt", 0)), name="tenants_webhookendpoint_wants_something"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="webhookevent",
-            index=models.Index(fields=["tenant", "created_at"], name="tenants_webhookevent_age"),
-        ),
-        migrations.AddConstraint(
-            model_name="webhookevent",
-            constraint=tenants.row_security.TenantOwned(name="tenants_webhookevent_owned"),
-        ),
-        migrations.AddIndex(
-            model_name="webhookdelivery",
-            index=models.Index(fields=["tenant", "endpoint", "id"], name="tenants_webhookdelivery_list"),
-        ),
-        migrations.AddIndex(
-            model_name="webhookdelivery",
-            index=models.Index(fields=["tenant", "event"], name="tenants_webhookdelivery_event"),
-        ),
-        migrations.AddConstraint(
-            model_name="webhookdelivery",
-            constraint=tenants.row_security.TenantOwned(name="tenants_webhookdelivery_owned"),
-        ),
-        migrations.AddConstraint(
-            model_name="webhookdelivery",
-            constraint=tenants.row_security.TenantForeignKey(
-                cascade=True, field="endpoint", name="tenants_webhookdelivery_endpoint"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="webhookdelivery",
-            constraint=tenants.row_security.TenantForeignKey(
-                cascade=True, field="event", name="tenants_webhookdelivery_event"
-            ),
         ),
     ]
