@@ -177,7 +177,7 @@ def test_platform_keys_open_the_platforms_doors_only(committed):
     acme = committed("acme")
     key = issue_platform_key(name="ops")
     assert platform(key).status_code == 200
-    assert get(f"Bearer {key}").status_code == 401
+    assert APIClient().get("/v1/files", headers={"Authorization": f"Bearer {key}"}).status_code == 401
     assert platform(acme.key).status_code == 401
 
 
