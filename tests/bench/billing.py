@@ -46,7 +46,7 @@ SELECT c.tenant, uuidv7(), c.request, c.request, 1, 'completions', 'model-' || c
  CROSS JOIN LATERAL (SELECT s.ids[1 + (s.n / 5) %% cardinality(s.ids)] AS tenant, s.request, s.person, s.at) c
  CROSS JOIN (VALUES ('input_tokens', 2.5, true), ('cached_input_tokens', 1.25, false), ('output_tokens', 10, false))
        AS m (meter, price, leads)
- CROSS JOIN LATERAL (SELECT (s.n * 7919 %% 2000) + 1 AS quantity) q
+ CROSS JOIN LATERAL (SELECT (s.n::bigint * 7919 %% 2000) + 1 AS quantity) q
 """
 
 
