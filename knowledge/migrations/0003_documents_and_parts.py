@@ -17,7 +17,7 @@ UPDATE knowledge_embedding e SET start = c.start, "end" = c."end" FROM knowledge
 class Migration(migrations.Migration):
     dependencies = [
         ("knowledge", "0002_embeddings"),
-        ("tenants", "0002_currency_code"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [

@@ -11,7 +11,7 @@ import tenants.row_security
 class Migration(migrations.Migration):
     dependencies = [
         ("knowledge", "0003_documents_and_parts"),
-        ("tenants", "0002_currency_code"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("knowledge", "0004_life"),
-        ("tenants", "0004_groups"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ import tenants.encryption
 class Migration(migrations.Migration):
     dependencies = [
         ("knowledge", "0007_languages"),
-        ("tenants", "0004_groups"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [

@@ -12,7 +12,7 @@ import tenants.row_security
 class Migration(migrations.Migration):
     dependencies = [
         ("knowledge", "0009_preparation"),
-        ("tenants", "0004_groups"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
