@@ -32,7 +32,7 @@ run: .venv/.run  ## serve: web, workers and beat, on embedded services unless DA
 	@touch $@
 
 test: .venv/.dev  ## the suite on its own services
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3
 
 verify-s3: .venv/.dev .swift/.made  ## buckets and the object store against a real S3 server
 	@REQUIRE_SWIFT=1 $(BIN)/python -m pytest -m s3 tests/knowledge/sources/test_syncing.py tests/knowledge/test_storage_s3.py
