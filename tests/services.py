@@ -58,7 +58,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """All end-to-end tests go to one worker, every other test to whichever is free.
+    """All end-to-end tests go to one worker, as do those of the API's document, which is made once for them; every other
+    test goes to whichever is free.
 
     xdist's own `loadgroup` did not group anything under the pinned pytest (9.2 with xdist 3.8).
     """
@@ -66,7 +67,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class EndToEndTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "e2e" if nodeid.startswith("tests/e2e/") else nodeid
+            if nodeid.startswith("tests/e2e/"):
+                return "e2e"
+            return "document" if nodeid.startswith("tests/config/test_openapi.py") else nodeid
 
     return EndToEndTogether(config, log)
 

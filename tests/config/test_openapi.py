@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import drf_spectacular.validation
+import jsonschema_rs
 import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
-from jsonschema import Draft202012Validator
 
 from config.api_docs import document
 from inference.requests import ChatRequest
@@ -33,16 +33,16 @@ def operations(api: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-def test_it_is_made_without_a_warning_and_by_spectaculars_own_validation(tmp_path: Path) -> None:
-    call_command("spectacular", "--fail-on-warn", "--validate", "--file", str(tmp_path / "openapi.yaml"))
+def test_it_is_made_without_a_warning(tmp_path: Path) -> None:
+    call_command("spectacular", "--fail-on-warn", "--format", "openapi-json", "--file", str(tmp_path / "openapi.json"))
 
 
 def test_it_is_valid_by_the_schema_of_openapi_3_1_and_so_is_every_schema_in_it(api: dict[str, Any]) -> None:
     official = Path(drf_spectacular.validation.__file__).parent / "openapi_3_1_schema.json"
     assert api["openapi"].startswith("3.1.")
-    Draft202012Validator(json.loads(official.read_text())).validate(api)
+    jsonschema_rs.Draft202012Validator(json.loads(official.read_text())).validate(api)
     for schema in api["components"]["schemas"].values():
-        Draft202012Validator.check_schema(schema)
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
 
 
 def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.crashes]
 
 
 def test_a_generation_worker_killed_mid_stream_ends_the_stream_and_the_call_is_settled(atrium):
