@@ -55,8 +55,8 @@ verify-clients: .venv/.dev .clients/.made  ## LangChain's and LlamaIndex's OpenA
 verify-providers: .venv/.dev .llama/.made  ## the clients of models against a real server, with a random model made on the spot
 	@REQUIRE_LLAMA=1 $(BIN)/python -m pytest -m llama tests/inference/test_real_server.py
 
-verify-crashes: .venv/.dev  ## workers killed in the middle of their work, and Redis emptied under them
-	@$(BIN)/python -m pytest -m crashes tests/e2e
+verify-crashes: .venv/.dev  ## processes killed or stopped in the middle of their work, and Redis emptied under them
+	@$(BIN)/python -m pytest -m crashes
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -175,6 +175,7 @@ def test_a_part_that_is_away_is_left_out_and_named(db: None, client: Client, set
     assert not any(name == "atrium_workers" for name, _ in found)
 
 
+@pytest.mark.crashes
 def test_processes_that_share_a_folder_are_counted_together_after_their_death(tmp_path: Path) -> None:
     """A web process counts and ends; the next counts too, and shows what both counted."""
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "config.settings"}

@@ -52,6 +52,7 @@ def test_a_worker_that_was_told_to_stop_is_forgotten_at_once(client: redis.Redis
     assert live_workers(client, "a") == []
 
 
+@pytest.mark.crashes
 def test_a_real_worker_beats_until_it_is_told_to_stop_and_logs_json(client: redis.Redis, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-Q", "a", "-P", "threads", "-c", "1"]
     log = tmp_path / "stderr"

@@ -275,6 +275,7 @@ def check_exactly_once(atrium: Atrium, tenant: Tenant, store: str, texts: list[s
     assert atrium.sql("SELECT held FROM billing_budgetaccount WHERE tenant_id = %s", tenant.id) == [(0,)]
 
 
+@pytest.mark.crashes
 def test_a_flushed_redis_loses_no_document(atrium: Atrium) -> None:
     tenant = atrium.new_tenant(budget="5")
     texts = [prose(400) for _ in range(6)]
