@@ -8,7 +8,8 @@ from typing import Any
 from ..reports import MonthLine
 from ..reservations import plain
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: What a text begins with that a spreadsheet would run.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _HEADER = ["tenant", "model", "meter", "quantity", "cost", "currency"]
 
 
@@ -21,7 +22,7 @@ class _Line:
 
 def neutralised(text: str) -> str:
     """`text`, with an apostrophe in front where a spreadsheet would take it for a formula (OWASP, CSV injection)."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from psycopg import sql
 
-#: The first characters that make a cell a formula to a spreadsheet, by number, which is compared fastest (`cells` has
-#: them as text): = + - @, tab, carriage return, line feed.
-_FORMULA = "61, 43, 45, 64, 9, 13, 10"
+from .cells import FORMULA
+
+#: The first characters that make a cell a formula to a spreadsheet, by number, which is compared fastest.
+_FORMULA = ", ".join(str(ord(character)) for character in FORMULA)
 
 
 class Type(Enum):

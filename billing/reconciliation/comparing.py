@@ -47,11 +47,6 @@ class MeterDay:
         """Units that were billed and not metered; below nothing where it is the other way round."""
         return self.billed_units - self.metered.units
 
-    @property
-    def surplus_cost(self) -> Decimal:
-        """What the bill takes above what was expected."""
-        return self.billed_cost - self.metered.cost
-
 
 @dataclass(frozen=True)
 class Unmapped:
