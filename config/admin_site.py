@@ -5,18 +5,21 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.templatetags.static import static
 from django.urls import URLPattern, path, reverse
 from redis.exceptions import RedisError
 from unfold.sites import UnfoldAdminSite
 
-from tenants.admin_base import GROUPS
-from tenants.admin_login import LoginForm, attempt_allowed, note_failure, note_success
-from tenants.admin_scope import CHOSEN, visitor_of
+from tenants.desk.login import LoginForm, attempt_allowed, note_failure, note_success
+from tenants.desk.pages import PAGES
+from tenants.desk.visitor import CHOSEN, visitor_of
 from tenants.members import tenants_at
+
+from .navigation import places
 
 
 class AtriumAdminSite(UnfoldAdminSite):
-    """unfold's site. What a visitor sees is `tenants.admin_scope`'s and `tenants.permissions`' to say."""
+    """unfold's site. What a visitor sees is `tenants.desk.visitor`'s and `tenants.permissions`' to say."""
 
     login_form = LoginForm
     site_title = site_header = "Atrium"
@@ -28,8 +31,13 @@ class AtriumAdminSite(UnfoldAdminSite):
         return visitor_of(request) is not None
 
     def get_urls(self) -> list[URLPattern]:
-        """Also the choice between tenants."""
-        return [path("tenant/", self.admin_view(self.choose_tenant), name="choose_tenant"), *super().get_urls()]
+        """Also the choice between tenants, and the desk's own pages."""
+        own = [path(page.path, self.admin_view(page.as_view()), name=name) for name, page in PAGES.items()]
+        return [
+            path("tenant/", self.admin_view(self.choose_tenant), name="choose_tenant"),
+            *own,
+            *super().get_urls(),
+        ]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Also whose desk this is."""
@@ -79,49 +87,60 @@ class AtriumAdminSite(UnfoldAdminSite):
         context = {**self.each_context(request), "title": "Choose a tenant", "tenants": tenants}
         return TemplateResponse(request, "admin/choose_tenant.html", context)
 
-    # --- pages in groups ---
+    # --- the menu ---
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
-        """The index: pages by group, in the order of their modules, instead of by Django app and alphabet."""
+        """The admin's lists as `config.navigation` has them, instead of by Django app and alphabet."""
         apps, visitor = super().get_app_list(request, app_label), visitor_of(request)
         if app_label is not None or visitor is None:
             return apps
-        order = {model: number for number, model in enumerate(self._registry)}
-        models = sorted((model for app in apps for model in app["models"]), key=lambda model: order[model["model"]])
-        groups: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
-        for model in models:
-            page: Any = self._registry[model["model"]]
-            group, model["name"] = page.place(visitor)
-            groups[group].append(model)
-        shared = {"app_url": reverse("admin:index"), "has_module_perms": True}
-        return [
-            {"name": group, "app_label": group.lower(), "models": listed, **shared}
-            for group, listed in groups.items()
-            if listed
-        ]
+        found = {model["model"]._meta.label_lower: model for app in apps for model in app["models"]}
+        groups = []
+        for group, pages in places(staff=visitor.staff).items():
+            models = [found[page] for page in pages if page in found]
+            for model in models:
+                model["name"] = self._page_of(model).name_for(visitor)
+            shared = {"app_url": reverse("admin:index"), "has_module_perms": True}
+            groups.append({"name": group, "app_label": group.lower(), "models": models, **shared})
+        return [group for group in groups if group["models"]]
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
-        """unfold's navigation, made from the pages that the visitor may view."""
-        home = {"title": "Home", "icon": "home", "link": reverse("admin:index"), "has_permission": True}
-        home["active"] = request.path == home["link"]
-        groups = [{"title": "", "items": [home]}]
-        for group in self.get_app_list(request):
-            items = [
-                {
-                    "title": model["name"],
-                    "icon": getattr(self._registry[model["model"]], "icon", ""),
-                    "link": model["admin_url"],
-                    "active": request.path.startswith(model["admin_url"]),
-                    "has_permission": True,
-                }
-                for model in group["models"]
-            ]
-            groups.append({"title": group["name"], "items": items})
+        """unfold's navigation: lists and pages of the desk that the visitor may view."""
+        visitor = visitor_of(request)
+        if visitor is None:
+            return []
+        found = {
+            model["model"]._meta.label_lower: (model["name"], self._page_of(model).icon, model["admin_url"])
+            for group in self.get_app_list(request)
+            for model in group["models"]
+        }
+        found |= {
+            name: (page.label, page.icon, reverse(f"admin:{name}"))
+            for name, page in PAGES.items()
+            if page.label and page.may(visitor)
+        }
+        groups = [{"title": "", "items": [_item(request, "Home", "home", reverse("admin:index"))]}]
+        for group, pages in places(staff=visitor.staff).items():
+            items = [_item(request, *found[page]) for page in pages if page in found]
+            groups += [{"title": group, "items": items}] if items else []
         return groups
+
+    def _page_of(self, model: dict[str, Any]) -> Any:
+        return self._registry[model["model"]]
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Off: unfold remembers findings by user and words, and a user may have several tenants."""
         raise Http404
+
+
+def _item(request: HttpRequest, title: str, icon: str, link: str) -> dict[str, Any]:
+    active = request.path == link or (link != reverse("admin:index") and request.path.startswith(link))
+    return {"title": title, "icon": icon, "link": link, "active": active, "has_permission": True}
+
+
+def stylesheet(request: HttpRequest) -> str:
+    """What the desk's own pages are made of."""
+    return static("desk/desk.css")
 
 
 def account_links(request: HttpRequest) -> list[dict[str, str]]:

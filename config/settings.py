@@ -116,7 +116,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "tenants.admin_scope.AdminScopeMiddleware",
+    "tenants.desk.visitor.AdminScopeMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -283,6 +283,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "ACCOUNT": {"navigation": "config.admin_site.account_links"},
+    "STYLES": ["config.admin_site.stylesheet"],
 }
 
 # --- the API ---------------------------------------------------------------------------------------------------------

@@ -34,26 +34,41 @@ OPERATOR, FINANCE = "operator", "finance"
 #: What a platform key may be allowed: to run the platform, and to read and settle its money.
 PLATFORM_SCOPES = (FINANCE, OPERATOR)
 
-#: What each role may do in the admin: `<object>.<view|change>`.
+#: Who may do what in the admin: `<object>.<view|change>`, and the roles that hold it.
+WHO_MAY: dict[str, tuple[str, ...]] = {
+    "home.view": ("owner", "admin", "developer", "finance", "viewer"),
+    "documents.view": ("owner", "admin", "developer", "viewer"),
+    "documents.change": ("owner", "admin", "developer"),
+    "models.view": ("owner", "admin", "developer", "viewer"),
+    "prompts.view": ("owner", "admin", "developer", "viewer"),
+    "prompts.change": ("owner", "admin", "developer"),
+    "playground.view": ("owner", "admin", "developer"),
+    "playground.change": ("owner", "admin", "developer"),  # to run it: that costs money
+    "safety.view": ("owner", "admin", "developer"),
+    "safety.change": ("owner", "admin"),
+    "requests.view": ("owner", "admin", "developer", "finance", "viewer"),  # how a call went and what it cost
+    "content.view": ("owner", "admin", "developer"),  # what was asked, found and answered
+    "feedback.view": ("owner", "admin", "developer"),
+    "usage.view": ("owner", "admin", "developer", "finance", "viewer"),
+    "budgets.view": ("owner", "admin", "developer", "finance"),
+    "budgets.change": ("owner", "admin"),
+    "reports.view": ("owner", "admin", "finance"),
+    "reports.change": ("owner", "admin", "finance"),
+    "keys.view": ("owner", "admin", "developer"),
+    "keys.change": ("owner", "admin", "developer"),
+    "members.view": ("owner", "admin"),
+    "members.change": ("owner", "admin"),
+    "webhooks.view": ("owner", "admin", "developer"),
+    "webhooks.change": ("owner", "admin", "developer"),
+    "audit.view": ("owner", "admin", "finance"),
+    "settings.view": ("owner", "admin"),
+    "settings.change": ("owner",),
+}
+
+#: The same by role.
 ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
-    "viewer": frozenset({"documents.view", "usage.view", "models.view", "prompts.view"}),
-    "finance": frozenset({"usage.view", "budgets.view", "audit.view", "reports.view", "reports.change"}),
-    "developer": frozenset(
-        {"documents.view", "documents.change", "keys.view", "keys.change", "usage.view", "budgets.view", "models.view"}
-        | {"prompts.view", "feedback.view", "webhooks.view", "webhooks.change"}
-    ),
-    "admin": frozenset(
-        {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
-        | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view", "settings.view"}
-        | {"prompts.view", "feedback.view", "safety.view", "safety.change", "webhooks.view", "webhooks.change"}
-        | {"reports.view", "reports.change"}
-    ),
-    "owner": frozenset(
-        {"documents.view", "documents.change", "keys.view", "keys.change", "members.view", "members.change"}
-        | {"usage.view", "budgets.view", "budgets.change", "models.view", "audit.view"}
-        | {"settings.view", "settings.change", "prompts.view", "feedback.view", "safety.view", "safety.change"}
-        | {"webhooks.view", "webhooks.change", "reports.view", "reports.change"}
-    ),
+    role: frozenset(permission for permission, roles in WHO_MAY.items() if role in roles)
+    for role in ("owner", "admin", "developer", "finance", "viewer")
 }
 
 

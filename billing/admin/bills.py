@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from tenants.admin_base import AtriumAdmin
-from tenants.admin_scope import visitor_of
 from tenants.audit import Actor
+from tenants.desk.base import AtriumAdmin
+from tenants.desk.visitor import visitor_of
 
 from ..models import BillCorrection, ProviderBill, SkuMapping
 from ..prices.quotes import short

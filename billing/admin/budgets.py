@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from tenants.admin_base import BILLING, TenantAdmin, TenantForm
+from tenants.desk.base import TenantAdmin, TenantForm
 from tenants.models import ApiKey
 from tenants.scope import acting_for
 
@@ -70,7 +70,7 @@ class BudgetForm(TenantForm):
 class BudgetAdmin(TenantAdmin):
     """Limits of a day, a month or in total, with what the current period has used of them."""
 
-    group, icon, area = BILLING, "savings", "budgets"
+    icon, area = "savings", "budgets"
     offers = frozenset({"add", "change", "delete"})
     list_display = ("name", "scope", "shown_period", "shown_limit", "shown_spent", "shown_held", "shown_left")
     list_filter = ("period", "hard")
@@ -152,7 +152,7 @@ class BudgetAdmin(TenantAdmin):
 class BudgetAlertAdmin(TenantAdmin):
     """What budgets warned of. There is nothing but to read."""
 
-    group, icon, label, area = BILLING, "notification_important", "Budget alerts", "budgets"
+    icon, label, area = "notification_important", "Budget alerts", "budgets"
     list_display = ("created_at", "budget", "kind", "shown_share", "shown_spent", "shown_limit", "period_start")
     list_select_related = ("budget",)
     list_filter = ("kind",)

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from unfold.decorators import display
 
-from tenants.admin_base import AtriumAdmin
+from tenants.desk.base import AtriumAdmin
 
 from ..models import LedgerFault
 

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from tenants.admin_base import PLATFORM, TenantAdmin, TenantForm
+from tenants.desk.base import TenantAdmin, TenantForm
 
 from ..limits.overrides import NewOverride, add_override
 from ..models import Limit, LimitOverride
@@ -25,7 +25,7 @@ class OverrideForm(TenantForm):
 class LimitOverrideAdmin(TenantAdmin):
     """Of a tenant, or of one of its keys. Rows are added, never changed: the latest that has begun is in force."""
 
-    group, icon = PLATFORM, "speed"
+    icon = "speed"
     offers = frozenset({"add"})
     list_display = ("limit", "shown_value", "scope", "valid_from", "reason")
     list_filter = ("limit",)

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from tenants.admin_base import PLATFORM, AtriumAdmin, TenantAdmin
+from tenants.desk.base import AtriumAdmin, TenantAdmin
 
 from ..models import Plan, Subscription
 
@@ -11,7 +11,7 @@ from ..models import Plan, Subscription
 class SubscriptionAdmin(TenantAdmin):
     """Which plan a tenant is on; staff change it."""
 
-    group, icon = PLATFORM, "card_membership"
+    icon = "card_membership"
     offers = frozenset({"change"})
     list_display = ("plan", "closing_day")
     list_select_related = ("plan",)

@@ -12,9 +12,9 @@ from django.db import models
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from tenants.admin_base import PLATFORM, AtriumAdmin, TenantAdmin
-from tenants.admin_scope import visitor_of
 from tenants.audit import Actor
+from tenants.desk.base import AtriumAdmin, TenantAdmin
+from tenants.desk.visitor import visitor_of
 from tenants.scope import current_tenant
 
 from ..models import PlanAllowance, Price, ProviderPrice, TenantAllowance, TenantPrice
@@ -123,7 +123,6 @@ class PlanAllowanceAdmin(BookAdmin):
 class ContractAdmin(TenantAdmin):
     """A book of contracts. The domain writes them as staff, for the tenant that was chosen."""
 
-    group = PLATFORM
     offers = frozenset({"add"})
 
     def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> models.Model:

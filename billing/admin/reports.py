@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminDateWidget
 
-from tenants.admin_base import BILLING, TenantAdmin, TenantForm
+from tenants.desk.base import TenantAdmin, TenantForm
 
 from .. import tasks
 from ..exports import PLATFORM, Wanted
@@ -31,7 +31,7 @@ class ReportForm(TenantForm):
 class ReportAdmin(TenantAdmin):
     """Files of usage, costs, the ledger and FOCUS, with a link to each that is ready."""
 
-    group, icon, label, area = BILLING, "summarize", "Reports", "reports"
+    icon, label, area = "summarize", "Reports", "reports"
     offers = frozenset({"add", "delete"})
     list_display = ("created_at", "kind", "format", "shown_period", "shown_state", "rows", "shown_costs", "file")
     list_filter = ("kind", "format", "state")

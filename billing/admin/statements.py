@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from tenants.admin_base import BILLING, TenantAdmin, TenantForm
+from tenants.desk.base import TenantAdmin, TenantForm
 from tenants.errors import InvalidRequest
 
 from ..amounts import plain
@@ -64,7 +64,7 @@ class MonthFilter(admin.SimpleListFilter):
 class StatementAdmin(TenantAdmin):
     """Closed months. For staff with the margin of the month that the filter names, or of this one, above the list."""
 
-    group, icon, label, area = BILLING, "request_quote", "Statements", "usage"
+    icon, label, area = "request_quote", "Statements", "usage"
     offers = frozenset({"add"})
     list_display = ("shown_month", "shown_usage", "shown_corrections", "shown_credits", "shown_total", "closed_at")
     list_filter = (MonthFilter,)
@@ -191,7 +191,7 @@ class CreditForm(TenantForm):
 class CreditNoteAdmin(TenantAdmin):
     """Money given back: by staff, for what a statement charged. One line of the ledger is credited over REST."""
 
-    group, icon, label, area = BILLING, "undo", "Credit notes", "usage"
+    icon, label, area = "undo", "Credit notes", "usage"
     offers = frozenset({"add"})
     list_display = ("created_at", "shown_amount", "reason", "shown_month", "created_by_type")
     search_fields = ("reason",)

@@ -8,7 +8,7 @@ from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
-from tenants.admin_base import BILLING, TenantAdmin
+from tenants.desk.base import TenantAdmin
 
 from ..models import UsageRecord
 from ..reservations import plain
@@ -19,7 +19,7 @@ from .columns import MonthFilter, amount_column, chosen_month, this_month
 class UsageAdmin(TenantAdmin):
     """The ledger, line by line, under the month's totals by model."""
 
-    group, icon, label, area = BILLING, "receipt_long", "Usage", "usage"
+    icon, label, area = "receipt_long", "Usage", "usage"
     list_display = ("occurred_at", "operation", "model", "meter", "quantity", "shown_cost", "key")
     list_filter = (MonthFilter, "meter")
     search_fields = ("=request_id",)

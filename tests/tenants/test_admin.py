@@ -43,10 +43,10 @@ PAGES = {
     "billing/usagerecord": ("usage", False),
     "billing/statement": ("usage", False),
     "billing/creditnote": ("usage", False),
-    "inference/generation": ("usage", False),
+    "inference/generation": ("requests", False),
     "inference/grant": ("models", False),
     "inference/variant": ("models", False),
-    "inference/inferenceattempt": ("usage", False),
+    "inference/inferenceattempt": ("requests", False),
     "inference/prompt": ("prompts", False),
     "inference/promptversion": ("prompts", False),
     "inference/feedback": ("feedback", False),
@@ -428,7 +428,7 @@ def test_what_a_view_wrote_before_it_broke_is_undone(acme, monkeypatch):
         add_member(email="half@acme.example", role=Role.VIEWER, by=COMMAND_LINE)
         raise RuntimeError("half way")
 
-    monkeypatch.setattr("tenants.admin.MembershipAdmin.get_queryset", breaks)
+    monkeypatch.setattr("tenants.admin.members.MembershipAdmin.get_queryset", breaks)
     client.raise_request_exception = False
     assert client.get("/admin/tenants/membership/").status_code == 500
     with in_scope(acme):

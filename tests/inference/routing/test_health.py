@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import redis
 
+from inference.admin.routing import breaker_of
 from inference.models import Model, TenantDeployment
 from inference.routing import scripts
 from inference.routing.health import check_deployments, states
-from inference.routing_admin import breaker_of
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
 

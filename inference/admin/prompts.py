@@ -7,17 +7,17 @@ from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from tenants.admin_base import KNOWLEDGE, TenantAdmin
+from tenants.desk.base import TenantAdmin
 
-from .feedback.giving import answer_id_of
-from .models import Feedback, Prompt, PromptLabel, PromptVersion
+from ..feedback.giving import answer_id_of
+from ..models import Feedback, Prompt, PromptLabel, PromptVersion
 
 
 @admin.register(Prompt)
 class PromptAdmin(TenantAdmin):
     """Prompts and where their labels point."""
 
-    group, icon, area = KNOWLEDGE, "edit_note", "prompts"
+    icon, area = "edit_note", "prompts"
     list_display = ("name", "newest", "shown_labels", "description", "updated_at")
     search_fields = ("name", "description")
     ordering = ("name",)
@@ -38,7 +38,7 @@ class PromptAdmin(TenantAdmin):
 class PromptVersionAdmin(TenantAdmin):
     """What prompts say, version by version."""
 
-    group, icon, label, area = KNOWLEDGE, "history", "Prompt versions", "prompts"
+    icon, label, area = "history", "Prompt versions", "prompts"
     list_display = ("prompt", "number", "note", "author", "created_at")
     list_select_related = ("prompt",)
     search_fields = ("prompt__name", "note")
@@ -63,7 +63,7 @@ class PromptVersionAdmin(TenantAdmin):
 class FeedbackAdmin(TenantAdmin):
     """What people said of answers; the answers themselves are not shown."""
 
-    group, icon, label, area = KNOWLEDGE, "thumbs_up_down", "Feedback", "feedback"
+    icon, label, area = "thumbs_up_down", "Feedback", "feedback"
     list_display = ("answer", "shown_rating", "corrected", "tags", "alias", "end_user", "created_at")
     list_filter = ("rating",)
     search_fields = ("=generation_id", "=end_user", "=alias")

@@ -12,13 +12,13 @@ from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from ..admin_base import ACCESS, TenantAdmin, TenantForm
-from ..admin_secrets import shown_once
+from ..desk.base import TenantAdmin, TenantForm
+from ..desk.shown_once import shown_once
 from ..errors import AtriumError
 from ..scope import acting_for
-from . import deliveries, endpoints
-from .event_types import EVENT_TYPES, EVERYTHING
-from .models import WebhookDelivery, WebhookEndpoint
+from ..webhooks import deliveries, endpoints
+from ..webhooks.event_types import EVENT_TYPES, EVERYTHING
+from ..webhooks.models import WebhookDelivery, WebhookEndpoint
 
 _CHOICES = [(EVERYTHING, "Everything"), *((name, f"{name}: {told}") for name, told in EVENT_TYPES.items())]
 
@@ -46,7 +46,7 @@ class EndpointAddForm(TenantForm):
 class WebhookEndpointAdmin(TenantAdmin):
     """Endpoints: their secret is on the page that makes or rotates it, and nowhere else."""
 
-    group, icon, label, area = ACCESS, "webhook", "Webhooks", "webhooks"
+    icon, label, area = "webhook", "Webhooks", "webhooks"
     offers = frozenset({"add", "change", "delete"})
     list_display = ("name", "url", "state", "shown_types", "created_at")
     search_fields = ("name", "url")
@@ -146,7 +146,7 @@ class WebhookEndpointAdmin(TenantAdmin):
 class WebhookDeliveryAdmin(TenantAdmin):
     """What was sent, is on its way or failed; it can be sent anew."""
 
-    group, icon, label, area = ACCESS, "outbox", "Webhook deliveries", "webhooks"
+    icon, label, area = "outbox", "Webhook deliveries", "webhooks"
     list_display = ("created_at", "event", "endpoint", "shown_state", "attempts", "last_answer", "next_attempt_at")
     list_select_related = ("event", "endpoint")
     list_filter = ("state",)

@@ -6,7 +6,7 @@ from django.contrib.admin.options import IS_POPUP_VAR
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from .admin_base import TenantAdmin
+from .base import TenantAdmin
 
 
 def shown_once(page: TenantAdmin, request: HttpRequest, row: Any, title: str) -> HttpResponse:

@@ -9,11 +9,11 @@ from django.contrib import admin
 from unfold.decorators import display
 
 from billing.reservations import plain
-from tenants.admin_base import BILLING, KNOWLEDGE, AtriumAdmin, TenantAdmin
+from tenants.desk.base import AtriumAdmin, TenantAdmin
 from tenants.memory import Memory
 
-from .models import Fallback, InferenceAttempt, Variant
-from .routing.health import Known, states
+from ..models import Fallback, InferenceAttempt, Variant
+from ..routing.health import Known, states
 
 _states: Memory[str, dict[str, Known]] = Memory(1.0)
 
@@ -50,7 +50,7 @@ class FallbackAdmin(AtriumAdmin):
 class VariantAdmin(TenantAdmin):
     """A tenant's fine-tunes. Their states change through the API."""
 
-    group, icon, area = KNOWLEDGE, "tune", "models"
+    icon, area = "tune", "models"
     list_display = ("name", "base", "adapter", "state", "served_by", "created_at")
     list_select_related = ("base",)
     list_filter = ("state",)
@@ -68,7 +68,7 @@ class VariantAdmin(TenantAdmin):
 class InferenceAttemptAdmin(TenantAdmin):
     """Which deployment was asked for a call, how long it took and how it failed. By the id that a customer quotes."""
 
-    group, icon, label, area = BILLING, "route", "Attempts", "usage"
+    icon, label, area = "route", "Attempts", "requests"
     list_display = ("generation_id", "number", "deployment", "model", "code", "latency_ms", "ttft_ms", "shown_cost")
     list_filter = ("category",)
     search_fields = ("=generation_id",)

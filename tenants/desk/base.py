@@ -22,15 +22,12 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from .admin_scope import Visitor, visitor_of
-from .audit import record
-from .audit_trail import trail_of
-from .errors import AtriumError
-from .models import Tenant
-from .scope import acting_for, current_tenant
-
-#: The sidebar's groups, in order.
-KNOWLEDGE, ACCESS, BILLING, PLATFORM = GROUPS = ("Knowledge", "Access", "Billing", "Platform")
+from ..audit import record
+from ..audit_trail import trail_of
+from ..errors import AtriumError
+from ..models import Tenant
+from ..scope import acting_for, current_tenant
+from .visitor import Visitor, visitor_of
 
 
 class BoundedPaginator(Paginator):
@@ -48,7 +45,6 @@ class BoundedPaginator(Paginator):
 class AtriumAdmin(ModelAdmin):
     """A page of the admin."""
 
-    group = PLATFORM
     icon = "table_rows"
     #: What the menu calls the page; empty: the model's name.
     label = ""
@@ -60,9 +56,9 @@ class AtriumAdmin(ModelAdmin):
     show_full_result_count = False
     list_per_page = 50
 
-    def place(self, visitor: Visitor) -> tuple[str, str]:
-        """Where the page stands in the menu: the group, and its name there."""
-        return self.group, self.label or str(self.opts.verbose_name_plural).capitalize()
+    def name_for(self, visitor: Visitor) -> str:
+        """What the menu calls the page."""
+        return self.label or str(self.opts.verbose_name_plural).capitalize()
 
     def may(self, request: HttpRequest, verb: str) -> bool:
         """Whether the visitor may `view` or `change` here."""

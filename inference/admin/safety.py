@@ -10,12 +10,12 @@ from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from tenants.admin_base import KNOWLEDGE, TenantAdmin, TenantForm
+from tenants.desk.base import TenantAdmin, TenantForm
 
 from ..models import SafetyPolicy, Screening
 from ..requests import parse
-from .policies import set_policy
-from .policy import SafetySettings
+from ..safety.policies import set_policy
+from ..safety.policy import SafetySettings
 
 
 class SafetyPolicyForm(TenantForm):
@@ -35,7 +35,7 @@ class SafetyPolicyForm(TenantForm):
 class SafetyPolicyAdmin(TenantAdmin):
     """What is screened, and how that changed. A change is a new version."""
 
-    group, icon, label, area = KNOWLEDGE, "shield", "Safety policies", "safety"
+    icon, label, area = "shield", "Safety policies", "safety"
     offers = frozenset({"add"})
     add_form = SafetyPolicyForm
     list_display = ("of_model", "version", "screens", "created_at")
@@ -71,7 +71,7 @@ class SafetyPolicyAdmin(TenantAdmin):
 class ScreeningAdmin(TenantAdmin):
     """What the screens found in calls."""
 
-    group, icon, label, area = KNOWLEDGE, "policy_alert", "Safety findings", "safety"
+    icon, label, area = "policy_alert", "Safety findings", "safety"
     list_display = ("screen", "action", "stage", "found", "count", "call", "created_at")
     list_filter = ("screen", "action", "stage")
     search_fields = ("=generation_id",)

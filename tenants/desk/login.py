@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from unfold.forms import AuthenticationForm
 
-from .models import User
+from ..models import User
 
 RATE = "5/5m"
 _WINDOW_SECONDS = 300

@@ -17,11 +17,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from .audit import Actor
-from .members import Seat, seats_of
-from .models import Tenant
-from .permissions import role_may
-from .scope import acting_for, as_staff, leave_tenant, tenant_scope
+from ..audit import Actor
+from ..members import Seat, seats_of
+from ..models import Tenant
+from ..permissions import role_may
+from ..scope import acting_for, as_staff, leave_tenant, tenant_scope
 
 #: Where the session keeps which tenant a member of several has chosen.
 CHOSEN = "admin_tenant"

@@ -1,0 +1,66 @@
+"""Uploaded files."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
+
+from tenants.desk.base import TenantAdmin, TenantForm
+
+from .. import files, tasks
+from ..models import File, VectorStore
+
+
+class UploadForm(TenantForm):
+    """A file, and the store to search it in."""
+
+    upload = forms.FileField(label="File", widget=UnfoldAdminFileFieldWidget)
+    store: forms.ModelChoiceField = forms.ModelChoiceField(
+        queryset=None, required=False, label="Vector store", help_text="Empty: kept, but not searched.",
+        widget=UnfoldAdminSelectWidget,
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Staff see every tenant's stores, and would have to guess which are of the tenant they pick.
+        stores = VectorStore.objects.none() if self.visitor.staff else VectorStore.objects.order_by("name")
+        self.fields["store"].queryset = stores  # type: ignore[attr-defined]
+
+
+@admin.register(File)
+class FileAdmin(TenantAdmin):
+    """Uploaded files. Their bytes are written while the request's scope is open: accepted, admins upload few."""
+
+    icon, area = "draft", "documents"
+    offers = frozenset({"add", "delete"})
+    list_display = ("filename", "size", "mime_type", "purpose", "status", "created_at", "expires_at")
+    search_fields = ("filename",)
+    ordering = ("-created_at",)
+    add_form = UploadForm
+    add_fields = ("upload", "store")
+    fields = (
+        "filename", "size", "mime_type", "sha256", "purpose", "status", "status_details", "created_at", "expires_at",
+    )  # fmt: skip
+    readonly_fields = ("size",)
+
+    @display(description="Size", ordering="bytes")
+    def size(self, row: File) -> str:
+        return filesizeformat(row.bytes)
+
+    def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> File:
+        """`files.create_file`, and `tasks.start_ingestion` where a store is named."""
+        sent, by = form.cleaned_data["upload"], self._visitor(request).actor
+        upload = files.Upload(filename=sent.name, content=sent, size=sent.size)
+        file = files.create_file(upload=upload, purpose="assistants", by=by, now=now)
+        if store := form.cleaned_data.get("store"):
+            tasks.start_ingestion(store_id=store.id, file_id=file.id, by=by)
+        return file
+
+    def delete_row(self, request: HttpRequest, row: File) -> None:
+        """`tasks.delete_file`: from every store too."""
+        tasks.delete_file(file_id=row.id, by=self._visitor(request).actor)
