@@ -21,8 +21,8 @@ from django.conf import settings
 from .audit import Actor, record
 from .errors import AtriumError, InvalidRequest, NotFound, PermissionDenied
 from .groups import check_groups
-from .models import ApiKey, PlatformKey, Tenant
-from .permissions import KEY_SCOPES, PLATFORM_SCOPES, SPEAKS_FOR_ALL
+from .models import ApiKey, Membership, PlatformKey, Tenant
+from .permissions import KEY_SCOPES, PLATFORM_SCOPES, SPEAKS_FOR_ALL, role_may
 from .scope import as_staff, tenant_scope
 
 
@@ -235,7 +235,7 @@ def verify(parsed: ParsedKey, *, now: datetime) -> Caller:
     """
     with tenant_scope() as tenant_id:
         key = ApiKey.objects.filter(prefix=parsed.prefix).first()
-        tenant = Tenant.objects.filter(id=tenant_id).first() if key else None
+        tenant = Tenant.objects.filter(id=tenant_id).first() if _is_held(key) else None
     if key is None or tenant is None or not secret_matches(parsed.secret, key.secret_hash):
         raise InvalidKey("Incorrect API key provided.")
     return _caller(key, tenant, now=now)
@@ -250,10 +250,18 @@ def caller_of_key(*, key_id: UUID, now: datetime) -> Caller:
     """
     with tenant_scope() as tenant_id:
         key = ApiKey.objects.filter(id=key_id).first()
-        tenant = Tenant.objects.filter(id=tenant_id).first() if key else None
+        tenant = Tenant.objects.filter(id=tenant_id).first() if _is_held(key) else None
     if key is None or tenant is None:
         raise InvalidKey("This API key has expired or was revoked.")
     return _caller(key, tenant, now=now)
+
+
+def _is_held(key: ApiKey | None) -> bool:
+    """Whether somebody may still use it: the playground's key of a person ends with the person's seat."""
+    if key is None or key.user_id is None:
+        return key is not None
+    seat = Membership.objects.filter(user_id=key.user_id, user__is_active=True).first()
+    return seat is not None and role_may(seat.role, "playground.change")
 
 
 def _caller(key: ApiKey, tenant: Tenant, *, now: datetime) -> Caller:

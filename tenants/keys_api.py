@@ -101,7 +101,7 @@ class KeysView(TenantAPIView):
     def get(self, request: Request) -> Response:
         """The tenant's keys, revoked ones included, newest first."""
         with tenant_scope():
-            return Response(page(ApiKey.objects.all(), request, prefix=PREFIX, shape=_shape))
+            return Response(page(ApiKey.objects.filter(purpose=""), request, prefix=PREFIX, shape=_shape))
 
     @extend_schema(operation_id="create_api_key", request=KeyRequest, responses={201: NewKeyObject})
     @idempotent(secret_fields=("value",))
@@ -134,7 +134,7 @@ class KeyView(TenantAPIView):
     def get(self, request: Request, key_id: str) -> Response:
         """One key."""
         with tenant_scope():
-            key = ApiKey.objects.filter(id=_parsed(key_id)).first()
+            key = ApiKey.objects.filter(id=_parsed(key_id), purpose="").first()
         if key is None:
             raise NotFound("No such API key.")
         return Response(_shape(key))

@@ -115,7 +115,28 @@ class Membership(TenantModel):
 class ApiKey(TenantModel):
     """A key of the data plane. Its secret is kept as a keyed hash; see `tenants.api_keys`."""
 
+    class Purpose(models.TextChoices):
+        APPLICATION = "", "Applications"
+        PLAYGROUND = "playground", "Playground"
+
     name = models.CharField(max_length=100)
+    purpose = models.CharField(
+        max_length=16,
+        choices=Purpose,
+        default=Purpose.APPLICATION,
+        db_default="",
+        blank=True,
+        editable=False,
+        help_text="Those of the playground stand in no list of keys; see `tenants.playground_keys`.",
+    )
+    user = models.ForeignKey(
+        User,
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="Whose it is, of the playground's.",
+    )
     prefix = models.CharField(max_length=16, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
     scopes = ArrayField(models.CharField(max_length=40))
@@ -147,6 +168,14 @@ class ApiKey(TenantModel):
             models.CheckConstraint(
                 condition=models.Q(groups=[]) | ~models.Q(scopes__contains=["end_users.write"]),
                 name="tenants_apikey_groups",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "user"], name="tenants_apikey_playground", condition=models.Q(purpose="playground")
+            ),
+            # A key is an application's or a person's.
+            models.CheckConstraint(
+                condition=models.Q(purpose="", user=None) | models.Q(purpose="playground", user__isnull=False),
+                name="tenants_apikey_purpose",
             ),
         ]
 

@@ -101,6 +101,10 @@ class ApiKeyAdmin(TenantAdmin):
     )  # fmt: skip
     readonly_fields = tuple(name for name in fields if name != "tags")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """Without the playground's, which make and end themselves."""
+        return super().get_queryset(request).filter(purpose=ApiKey.Purpose.APPLICATION)
+
     @display(description="Prefix")
     def shown_prefix(self, row: ApiKey) -> str:
         return f"sk-…-{row.prefix}-…"
