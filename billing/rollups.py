@@ -71,6 +71,6 @@ def rebuild() -> int | None:
             "UPDATE billing_usagerecord SET xact = 0 WHERE xact >= pg_current_xact_id()::text::bigint",
         )
         cursor.execute(f"ALTER TABLE billing_usagerecord ENABLE TRIGGER {trigger_of(UsageRecord)}")
-        cursor.execute("TRUNCATE billing_usagehour, billing_usageday, billing_userday")
+        cursor.execute("TRUNCATE billing_usagehour, billing_usageday, billing_modelday, billing_userday")
         cursor.execute("DELETE FROM billing_rollupmark")
     return roll_up()

@@ -23,7 +23,7 @@ from django.db.models.functions import Coalesce, Concat, Trunc
 
 from tenants.scope import is_staff, tenant_scope
 
-from .models import UsageDay, UsageHour, UsageRecord, UserDay
+from .models import ModelDay, UsageDay, UsageHour, UsageRecord, UserDay
 from .rollups import steadily
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -77,7 +77,7 @@ class Selection:
     """Which lines, and by what they are added up.
 
     `only`: dimension → the values that count (a missing dimension: all; None among the values: lines without one).
-    `rows`: a condition on columns that ledger and roll-ups both have.
+    `rows`: a condition on columns that the ledger and every roll-up have.
     """
 
     group_by: Sequence[str] = ()
@@ -85,9 +85,12 @@ class Selection:
     rows: Q = field(default_factory=Q)
 
     @property
-    def asks_for_users(self) -> bool:
-        """Whether the roll-ups without end users cannot answer."""
-        return "user_id" in {*self.group_by, *self.only}
+    def days(self) -> type[UserDay | UsageDay | ModelDay]:
+        """The sums by day that can answer, with as few rows as there are."""
+        asked = {*self.group_by, *self.only}
+        if "user_id" in asked:
+            return UserDay
+        return UsageDay if any(name == "api_key_id" or name.startswith(TAG) for name in asked) else ModelDay
 
 
 def sums(*, within: Span, width: str | None, selection: Selection, figures: Sequence[str]) -> Sums:
@@ -111,13 +114,13 @@ def _parts(within: Span, width: str | None, selection: Selection, mark: int) -> 
     if not mark:
         yield UsageRecord.objects.filter(by_time)
         return
-    edges, days, hours = [within], UserDay if selection.asks_for_users else UsageDay, UsageHour
+    edges = [within]
     if width in ("1d", None):
         whole, edges = _whole(edges, DAY)
-        yield from (days.objects.filter(start__gte=first, start__lt=last) for first, last in whole)
-    if width != "1m" and not selection.asks_for_users:
+        yield from (selection.days.objects.filter(start__gte=first, start__lt=last) for first, last in whole)
+    if width != "1m" and selection.days is not UserDay:
         whole, edges = _whole(edges, HOUR)
-        yield from (hours.objects.filter(start__gte=first, start__lt=last) for first, last in whole)
+        yield from (UsageHour.objects.filter(start__gte=first, start__lt=last) for first, last in whole)
     if edges:
         of_edges = reduce(or_, (Q(occurred_at__gte=first, occurred_at__lt=last) for first, last in edges))
         yield UsageRecord.objects.filter(of_edges, xact__lt=mark)
@@ -163,7 +166,7 @@ def _grouped(part: QuerySet, width: str | None, selection: Selection, figures: S
     bucket: Any = (
         Value(None, output_field=DateTimeField()) if width is None else Trunc(moment, _TRUNC[width], tzinfo=UTC)
     )
-    if width == "1d" and issubclass(model, UsageDay | UserDay):
+    if width == "1d" and issubclass(model, ModelDay | UsageDay | UserDay):
         bucket = F("start")
     named = {f"group_{n}": _expression(name) for n, name in enumerate(selection.group_by)}
     rows = part.filter(selection.rows)

@@ -6,7 +6,6 @@ lease, or by the sweeper when that lease ran out.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,7 +22,7 @@ from tenants.idempotency import KeyReused, StillInFlight
 from tenants.models import IdempotencyRecord
 from tenants.scope import acting_for, tenant_scope
 
-from .calls import Admission, Admitted, Call, Outcome, Settlement, WorkerLost
+from .calls import Admission, Admitted, Call, Settlement
 from .models import Generation
 
 #: More calls than any tenant has running.
@@ -170,63 +169,6 @@ def ended(*, tenant_id: UUID, generation_id: UUID) -> dict[str, Any] | None:
     if row is None or row.state in (Generation.State.QUEUED, Generation.State.RUNNING):
         return None
     return {"answer": row.answer, "error": row.error}
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A generation whose worker died, and what its client must be told."""
-
-    id: UUID
-    inbox: str
-    error: dict[str, Any]
-    admitted: Admitted
-    tenant_id: UUID
-
-
-def settle_lost() -> list[Lost]:
-    """Settle generations whose lease ran out: charged at the hold and marked unknown, for the provider was called."""
-    lost = []
-    for claim in work.expired(work.GENERATION):
-        with acting_for(claim.tenant_id), tenant_scope():
-            row = Generation.objects.filter(id=claim.id).values("inbox", "terms", "key_id").first()
-        if row is None:
-            work_gone(claim)
-            continue
-        admitted = Admitted.from_json(row["terms"])
-        error = WorkerLost("The worker running this call was lost. Try again.").body()
-        outcome = Outcome(state="unknown", error=error)
-        cost = settle(Settlement(claim, row["key_id"], outcome, admitted.retention_days))
-        if cost is not None:
-            lost.append(Lost(claim.id, row["inbox"], error, admitted, claim.tenant_id))
-    return lost
-
-
-def recover_lost_lines(*, most_attempts: int) -> int:
-    """Queue the calls of batch lines whose worker died once more, under their holds; returns how many.
-
-    Nobody has seen anything of their answers, so they are asked again and billed once. One that has killed so many
-    workers is settled as `settle_lost` does, and its line has failed.
-    """
-    again = 0
-    for claim in work.expired(work.BATCH_LINES):
-        with acting_for(claim.tenant_id), tenant_scope():
-            row = Generation.objects.filter(id=claim.id).values("terms", "key_id").first()
-            if row is not None and claim.attempt < most_attempts:
-                again += work.retry(claim, delay=timedelta(), reason="the worker died")
-                continue
-        if row is None:
-            work_gone(claim)
-            continue
-        error = WorkerLost(f"The workers running this call were lost, {claim.attempt} times.").body()
-        outcome = Outcome(state="unknown", error=error)
-        settle(Settlement(claim, row["key_id"], outcome, Admitted.from_json(row["terms"]).retention_days))
-    return again
-
-
-def work_gone(claim: work.Claim) -> None:
-    """Leave the queue for a unit whose generation is gone."""
-    with acting_for(claim.tenant_id), tenant_scope():
-        work.finish(claim)
 
 
 def erase_expired_contents(*, limit: int = 500) -> int:

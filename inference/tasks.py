@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 
-import orjson
 import redis
 import structlog
 from celery import shared_task
@@ -12,9 +11,7 @@ from redis.exceptions import RedisError
 
 from tenants import work
 
-from . import bells, generations, response_cache
-from .calls import WorkerLost
-from .relay import tell
+from . import bells, generations, lost_calls, response_cache
 from .responses import conversations
 from .routing import health
 
@@ -38,10 +35,7 @@ def ring(*, times: int = 1) -> None:
 @shared_task
 def sweep_generations() -> None:
     """Settle generations whose worker died, tell their clients, and ring for work whose bell was lost."""
-    for lost in generations.settle_lost():
-        release = lost.admitted.release(lost.tenant_id, lost.id, refund=0)
-        error, status = orjson.dumps(lost.error), WorkerLost.status
-        tell(_redis(), lost.inbox, lost.id, error=error, status=status, command=tuple(release))
+    lost_calls.settle_and_tell(_redis())
     depth = work.tend(work.GENERATION)
     if depth.oldest_seconds > 1.0:
         ring(times=min(depth.queued, 100))

@@ -18,7 +18,7 @@ from .plans import Plan, Subscription
 from .prices import BookPrice, Entry, Price, PriceBase, ProviderPrice, TenantPrice
 from .reports import Report, ReportSchedule
 from .reservations import Reservation
-from .rollups import RollUpMark, UsageDay, UsageHour, UsageSum, UserDay
+from .rollups import LedgerSum, ModelDay, RollUpMark, UsageDay, UsageHour, UsageSum, UserDay
 from .statements import CreditNote, Statement, StatementLine
 from .variance import Variance, VarianceAccount, VarianceAlert
 
@@ -33,10 +33,12 @@ __all__ = [
     "CreditNote",
     "Entry",
     "LedgerFault",
+    "LedgerSum",
     "Limit",
     "LimitOverride",
     "Meter",
     "MeterEvent",
+    "ModelDay",
     "Plan",
     "PlanAllowance",
     "Price",

@@ -21,23 +21,19 @@ def _count() -> models.DecimalField:
     return models.DecimalField(max_digits=40, decimal_places=0, default=Decimal(0))
 
 
-class UsageSum(TenantModel):
+class LedgerSum(TenantModel):
     """The sums of ledger lines that share `start` and every dimension; `id` is a digest of those.
 
-    `tags` are a dimension as a whole, so that any of them can be grouped by; end users are one in `UserDay` only, since
-    there are as many of them as calls. No foreign keys: like the ledger, the sums outlive what they are about.
+    No foreign keys: like the ledger, the sums outlive what they are about.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False, editable=False)
     start = models.DateTimeField(help_text="The first moment of the hour or day (UTC).")
-    key_id = models.UUIDField(null=True)
     operation = models.CharField(max_length=32)
     model = models.CharField(max_length=200)
     meter = models.CharField(max_length=32, choices=Meter)
-    price_id = models.UUIDField(null=True)
     currency = models.CharField(max_length=3)
     provider = models.CharField(max_length=100)
-    tags = models.JSONField(default=dict)
     batch = models.BooleanField()
     corrects = models.BooleanField(help_text="Sums of corrections: they stand apart from what they correct.")
     quantity = _count()
@@ -58,6 +54,32 @@ class UsageSum(TenantModel):
         abstract = True
 
 
+class ModelDay(LedgerSum):
+    """A day's of each model and meter, whoever called: so few that a month over all tenants is read at a glance."""
+
+    class Meta:
+        constraints = [TenantOwned(name="billing_modelday_owned")]
+        indexes = [
+            models.Index(fields=["tenant", "start"], name="billing_modelday_time"),
+            models.Index(fields=["start"], name="billing_modelday_all"),
+        ]
+
+
+class UsageSum(LedgerSum):
+    """Sums that tell keys, prices and tags apart.
+
+    `tags` are a dimension as a whole, so that any of them can be grouped by; end users are one in `UserDay` only, since
+    there are as many of them as calls.
+    """
+
+    key_id = models.UUIDField(null=True)
+    price_id = models.UUIDField(null=True)
+    tags = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
 class UsageHour(UsageSum):
     """An hour's."""
 
@@ -67,7 +89,7 @@ class UsageHour(UsageSum):
 
 
 class UsageDay(UsageSum):
-    """A day's: what a month over all tenants is made of."""
+    """A day's."""
 
     class Meta:
         constraints = [TenantOwned(name="billing_usageday_owned")]

@@ -1,7 +1,7 @@
 -- Does the ledger say what it should? Everything here is looked at in one snapshot, so what is under way is no fault.
 
 -- Every way in which lines, their sums and the budgets' accounts disagree, about the days from p_since up to p_until.
---   sums     the lines of an hour that are rolled up, and the sum of that hour; hours and days; days and users' days
+--   sums     the lines of an hour that are rolled up, and the sum of that hour; hours and days; days, models' days and users' days
 --   cost     a line's cost and variance, and what its quantity and price say
 --   month    a line's month, and that of its time
 --   calls    a call's lines, and the one of them that leads
@@ -29,13 +29,16 @@ BEGIN
         SELECT 'day', s.tenant_id, s.start, sum(s.quantity), sum(s.cost), sum(s.provider_cost), sum(s.calls), sum(s.lines)
           FROM billing_usageday s WHERE s.start >= v_since AND s.start < v_until GROUP BY 2, 3
         UNION ALL
+        SELECT 'models'' day', s.tenant_id, s.start, sum(s.quantity), sum(s.cost), sum(s.provider_cost), sum(s.calls), sum(s.lines)
+          FROM billing_modelday s WHERE s.start >= v_since AND s.start < v_until GROUP BY 2, 3
+        UNION ALL
         SELECT 'users'' day', s.tenant_id, s.start, sum(s.quantity), sum(s.cost), sum(s.provider_cost), sum(s.calls), sum(s.lines)
           FROM billing_userday s WHERE s.start >= v_since AND s.start < v_until GROUP BY 2, 3),
     wanted (level, tenant_id, start, quantity, cost, provider_cost, calls, lines) AS (
         SELECT 'hour', l.* FROM lines l
         UNION ALL
         SELECT n.level, l.tenant_id, date_trunc('day', l.start, 'UTC'), sum(l.quantity), sum(l.cost), sum(l.provider_cost),
-               sum(l.calls), sum(l.lines) FROM lines l, (VALUES ('day'), ('users'' day')) n (level) GROUP BY 1, 2, 3)
+               sum(l.calls), sum(l.lines) FROM lines l, (VALUES ('day'), ('models'' day'), ('users'' day')) n (level) GROUP BY 1, 2, 3)
     SELECT 'sums', tenant_id, format('%s of the %s of %s', f.name, level, to_char(start AT TIME ZONE 'utc', 'YYYY-MM-DD HH24:MI')),
            (start AT TIME ZONE 'utc')::date, coalesce(f.wanted, 0), coalesce(f.found, 0)
       FROM wanted w FULL JOIN levels s USING (level, tenant_id, start)

@@ -8,7 +8,8 @@ DECLARE
     v_from bigint;
     v_to bigint;
     v_lines bigint;
-    v_columns text := 'key_id, operation, model, meter, price_id, currency, provider, tags, batch, corrects';
+    v_models text := 'operation, model, meter, currency, provider, batch, corrects';
+    v_columns text := v_models || ', key_id, price_id, tags';
     v_totals text := 'quantity, included, calls, lines, cost, variance, list_cost, unlisted_cost, provider_cost, unmatched_cost';
     v_summed text;
     v_added text;
@@ -44,6 +45,7 @@ BEGIN
          GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
         hours AS (' || format(v_insert, 'billing_usagehour', v_columns, v_totals, v_summed, 'hour', v_added) || '),
         days AS (' || format(v_insert, 'billing_usageday', v_columns, v_totals, v_summed, 'day', v_added) || '),
+        models AS (' || format(v_insert, 'billing_modelday', v_models, v_totals, v_summed, 'day', v_added) || '),
         users AS (' || format(v_insert, 'billing_userday', 'end_user, ' || v_columns, v_totals, v_summed, 'day', v_added) || ')
         SELECT coalesce(sum(lines), 0) FROM fresh' INTO v_lines USING v_from, v_to;
     UPDATE billing_rollupmark SET up_to = v_to, rolled_at = clock_timestamp();

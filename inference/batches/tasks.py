@@ -10,7 +10,7 @@ from tenants import work
 from tenants.doorbells import ring, ring_on_commit, ring_swept, worker_name
 from tenants.scope import acting_for
 
-from .. import generations
+from .. import lost_calls
 from ..models import Batch
 from ..tasks import ring as ring_engines
 from . import driving, feeding, requests
@@ -51,7 +51,7 @@ def sweep_batches() -> None:
 @shared_task
 def sweep_batch_lines() -> None:
     """Queue the calls of dead workers once more, and ring for lines whose bell was lost."""
-    generations.recover_lost_lines(most_attempts=feeding.MOST_ATTEMPTS)
+    lost_calls.recover_lines(most_attempts=feeding.MOST_ATTEMPTS)
     depth = work.tend(work.BATCH_LINES)
     if depth.oldest_seconds > 1.0:
         ring_engines(times=min(depth.queued, 100))

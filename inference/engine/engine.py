@@ -18,10 +18,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+import redis
 import redis.asyncio
 import structlog
 import uvloop
 from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connections
 from redis.exceptions import RedisError
 
 from tenants import work
@@ -29,11 +32,12 @@ from tenants.async_database import AsyncDatabase
 from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
 
-from .. import answering, bells, generations
+from .. import answering, bells, generations, lost_calls
 from ..calls import Call
 from ..generations import ANY_NUMBER
 from ..providers.openai_http import close_session
 from ..relay import CANCELLATIONS, broken_off
+from ..threads import in_thread
 from .desk import Desk
 from .live_calls import LiveCall, LiveCalls
 
@@ -88,6 +92,7 @@ class Engine:
         self._held_back = False
         self._look_for_lines_at = 0.0
         self._started.set()
+        await _or_pause(self._settle_lost, "settling lost calls")
         claiming = asyncio.create_task(self._claim_until_stopped())
         others = [asyncio.create_task(_for_ever(work, name)) for work, name in self._duties()]
         await self._stopping.wait()
@@ -100,6 +105,11 @@ class Engine:
         await close_session()
         await self._bells.close()
         await self._redis.aclose()
+
+    async def _settle_lost(self) -> None:
+        """Before anything is claimed: if this worker dies as the last one did, somebody must have done it."""
+        with redis.Redis.from_url(settings.REDIS_URL) as client:
+            await in_thread(_settled_and_told, client)
 
     def _duties(self) -> list[tuple[Callable[[], Awaitable[None]], str]]:
         return [(self._renew, "renewing leases"), (self._hear_cancellations, "hearing cancellations")]
@@ -210,6 +220,13 @@ class Engine:
                     self._calls.stop(UUID(bytes=message["data"]), "cancelled")
 
 
+def _settled_and_told(client: redis.Redis) -> None:
+    try:
+        lost_calls.settle_and_tell(client)
+    finally:
+        connections.close_all()
+
+
 def _last_places() -> int:
     return settings.GENERATION_PLACES // 4
 
@@ -223,7 +240,7 @@ async def _or_pause(work: Callable[[], Awaitable[None]], name: str) -> None:
     """Do it; where Redis or PostgreSQL is away, wait a moment."""
     try:
         await work()
-    except (RedisError, psycopg.Error, OSError):
+    except (RedisError, psycopg.Error, DatabaseError, OSError):
         log.warning("a service is away", during=name, exc_info=True)
         await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from django.db import DatabaseError, connection, connections
 
-from billing.models import RollUpMark, UsageDay, UsageHour, UsageRecord, UserDay
+from billing.models import ModelDay, RollUpMark, UsageDay, UsageHour, UsageRecord, UserDay
 from billing.rollups import mark, rebuild, roll_up
 from tenants.ids import uuid7
 from tenants.scope import acting_for, tenant_scope
@@ -59,6 +59,8 @@ def test_lines_are_added_up_by_hour_and_day_once(committed) -> None:
     assert sums(UsageHour, acme, *figures) == [(DAY, *of_team_a), (DAY + timedelta(hours=23), *of_team_b)]
     assert sorted(sums(UsageDay, acme, *figures), key=str) == [(DAY, *of_team_a), (DAY, *of_team_b)]
     assert sums(UserDay, acme, "end_user", "quantity").count((DAY, "ann", 10)) == 2  # two teams
+    of_the_day = (DAY, 30, 2, 3, Decimal("0.3"), Decimal("0.04"), Decimal("0.2"), Decimal("0.2"))
+    assert sums(ModelDay, acme, *figures[1:]) == [of_the_day]
     assert sums(UsageDay, globex, "quantity") == [(DAY, 2**63)]
     # A correction is a line of its own sums; what was rolled up is not rolled up again.
     write(
@@ -76,11 +78,14 @@ def test_lines_are_added_up_by_hour_and_day_once(committed) -> None:
     assert kept[0] == (DAY, True, -3, Decimal("-0.03"), 0)
     assert sum(row[2] for row in kept) == 27
     # Made anew, they are the same.
-    before = {model: sorted(sums(model, acme, *figures, "id"), key=str) for model in (UsageHour, UsageDay, UserDay)}
+    before = {
+        model: sorted(sums(model, acme, *figures[1:], "id"), key=str)
+        for model in (UsageHour, UsageDay, ModelDay, UserDay)
+    }
     connections.close_all()
     rebuild()
     rolled_up()
-    assert {model: sorted(sums(model, acme, *figures, "id"), key=str) for model in before} == before
+    assert {model: sorted(sums(model, acme, *figures[1:], "id"), key=str) for model in before} == before
 
 
 def test_who_commits_late_is_not_missed_and_not_doubled(committed) -> None:
@@ -129,7 +134,7 @@ def test_roll_ups_at_once_and_lines_meanwhile_add_up(committed) -> None:
     for thread in threads:
         thread.join()
     rolled_up()
-    for model in (UsageHour, UsageDay, UserDay):
+    for model in (UsageHour, UsageDay, ModelDay, UserDay):
         assert sum(quantity for _, quantity in sums(model, acme, "quantity")) == sum(written)
 
 

@@ -17,7 +17,7 @@ from billing.budgets.setting import set_budget
 from billing.limits import Level, Rates
 from billing.models import BudgetAccount, Reservation, UsageRecord
 from billing.reservations import BudgetExhausted, BudgetHeld, UsageLine, settle_expired
-from inference import generations
+from inference import generations, lost_calls
 from inference.calls import Admission, Admitted, Call, Outcome, Settlement
 from inference.catalogue import forget_terms, terms
 from inference.generations import AnswerGone, Replay
@@ -259,9 +259,9 @@ def test_a_lost_lease_is_charged_at_its_hold_and_its_worker_writes_nothing_more(
     desk.budget("10")
     ident = desk.admit(hold="3")
     call = claim()
-    assert generations.settle_lost() == []
+    assert lost_calls.settle_lost() == []
     desk.expire(ident)
-    [lost] = generations.settle_lost()
+    [lost] = lost_calls.settle_lost()
     assert (lost.id, lost.inbox, lost.tenant_id) == (ident, "inbox:1", desk.tenant_id)
     assert lost.error["error"]["code"] == "worker_lost" and lost.admitted == call.admitted
     assert settle(call) is None
@@ -269,7 +269,7 @@ def test_a_lost_lease_is_charged_at_its_hold_and_its_worker_writes_nothing_more(
     assert (row.state, row.answer, row.error["error"]["code"]) == ("failed", None, "worker_lost")
     assert desk.ledger() == [("unreconciled", 1, 3)]
     assert (desk.account(), desk.reservation(ident)) == ((3, 0), "unknown")
-    assert generations.settle_lost() == []
+    assert lost_calls.settle_lost() == []
 
 
 def test_a_call_whose_hold_ended_while_it_waited_is_claimed_without_one(desk: Desk) -> None:
@@ -291,7 +291,7 @@ def test_a_unit_whose_generation_is_gone_leaves_the_queue(desk: Desk) -> None:
     desk.expire(ident)
     with acting_for(desk.tenant_id), tenant_scope():
         Generation.objects.filter(id=ident).delete()
-    assert generations.settle_lost() == []
+    assert lost_calls.settle_lost() == []
     with acting_for(desk.tenant_id), tenant_scope():
         assert not Work.objects.filter(id=ident).exists()
 
@@ -412,7 +412,7 @@ def test_a_call_that_did_not_complete_may_be_tried_again_under_its_key(desk: Des
     elif end == "lost":
         claim()
         desk.expire(ident)
-        generations.settle_lost()
+        lost_calls.settle_lost()
     else:
         settle(claim(), end, [])
     with acting_for(desk.tenant_id), tenant_scope():

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from inference import generations
+from inference import generations, lost_calls
 from inference.calls import Outcome, Settlement
 from inference.catalogue import forget_terms
 from inference.models import Generation
@@ -66,6 +66,6 @@ def test_nothing_is_told_of_calls_whose_clients_wait(desk: Desk, acme: Member) -
     desk.admit()
     call = claim()
     desk.expire(call.id)
-    generations.settle_lost()
+    lost_calls.settle_lost()
     assert settle(call) is None
     assert told(acme) == []

@@ -14,7 +14,7 @@ import pytest
 from billing.budgets.setting import set_budget
 from billing.models import Reservation, UsageRecord
 from billing.reservations import UsageLine
-from inference import generations
+from inference import generations, lost_calls
 from inference.batches import driving, feeding
 from inference.calls import Call, Outcome, Settlement
 from inference.catalogue import forget_terms
@@ -258,7 +258,7 @@ def test_a_line_whose_worker_died_runs_again_and_is_billed_once(bench: Bench) ->
         assert call.attempt == attempt
         with bench.scope(), tenant_scope():
             Work.objects.filter(id=call.id).update(lease_until=bench.now - timedelta(days=1))
-        assert generations.recover_lost_lines(most_attempts=3) == 1
+        assert lost_calls.recover_lines(most_attempts=3) == 1
         assert bench.answer(call) is None
     [call] = bench.claim()
     assert bench.answer(call) == COST
@@ -271,7 +271,7 @@ def test_a_line_that_kills_its_workers_fails_with_the_reason(bench: Bench) -> No
     [call] = bench.claim()
     with bench.scope(), tenant_scope():
         Work.objects.filter(id=call.id).update(lease_until=bench.now - timedelta(days=1))
-    assert generations.recover_lost_lines(most_attempts=1) == 0
+    assert lost_calls.recover_lines(most_attempts=1) == 0
     assert bench.drive(after=2)["status"] == "completed"
     [line] = bench.file("error")
     assert (line["response"]["status_code"], line["response"]["body"]["error"]["code"]) == (502, "worker_lost")
