@@ -212,7 +212,7 @@ class Gateway:
             key = event_log.log_key(caller.tenant_id, generation_id)
             beside.append(asyncio.create_task(event_log.pour(settings.REDIS_URL, key, entries)))
         try:
-            finished = await self._relay(caller, generation_id, entries, answer)
+            finished = await self._relay(caller, generation_id, entries, answer, offer.stream)
         finally:
             for task in beside:
                 task.cancel()
@@ -315,7 +315,7 @@ class Gateway:
         return key
 
     async def _relay(
-        self, caller: Caller, generation_id: UUID, entries: "asyncio.Queue[Entry]", answer: HttpAnswer
+        self, caller: Caller, generation_id: UUID, entries: "asyncio.Queue[Entry]", answer: HttpAnswer, stream: bool
     ) -> bool:
         """Pass the worker's entries on until the last; keep a stream alive in between. False: the client left."""
         deadline = time.monotonic() + settings.GENERATION_DEADLINE_SECONDS + 30
@@ -331,7 +331,7 @@ class Gateway:
                 )
                 if late is not None or time.monotonic() > deadline:
                     # It ended, but its entry was lost with Redis; the row knows what became of it.
-                    await answer.from_row(late)
+                    await answer.from_row(late, stream=stream)
                     return True
                 await answer.keep_alive()
                 continue
@@ -341,7 +341,7 @@ class Gateway:
                 case "chunk":
                     await answer.chunk(entry.data)
                 case "end":
-                    await answer.end(entry.data)
+                    await answer.end(entry.data, entry.total)
                     return True
                 case "answer":
                     await answer.json(200, entry.data)

@@ -19,6 +19,17 @@ def chat_error(error: bytes, before: bytes) -> bytes:
     return b"data: " + error + b"\n\n"
 
 
+class AnswerLost(AtriumError):
+    """Redis was lost with parts of an answer in it."""
+
+    status = 502
+    type = "server_error"
+    code = "answer_lost"
+
+    def __init__(self) -> None:
+        super().__init__("Part of the answer was lost on its way to you. It was made, and is metered. Ask again.")
+
+
 class HttpAnswer:
     """One answer. Its head is sent at the last moment, so that an early failure keeps its status.
 
@@ -32,6 +43,7 @@ class HttpAnswer:
         self._latest = b""
         self._started = time.perf_counter()
         self._streaming = False
+        self._streamed = 0
         self.complete = False
         self.status = 499
         self.request_id = uuid7().hex
@@ -67,14 +79,13 @@ class HttpAnswer:
         body["error"]["request_id"] = self.request_id
         return orjson.dumps(body)
 
-    async def from_row(self, row: dict[str, Any] | None) -> None:
-        """What the generation's row says, where its last entry was lost."""
-        if row is not None and row["answer"] is not None and not self._streaming:
+    async def from_row(self, row: dict[str, Any] | None, *, stream: bool) -> None:
+        """What the generation's row says, where its last entry was lost. A stream cannot be told from it."""
+        if row is not None and row["answer"] is not None and not stream:
             await self.json(200, orjson.dumps(row["answer"]))
             return
         known = row["error"] if row else None
-        lost = AtriumError("The answer was lost on its way; what was produced is metered.")
-        await self.fail(Entry("error", orjson.dumps(known or lost.body()), 502))
+        await self.fail(Entry("error", orjson.dumps(known or AnswerLost().body()), 502))
 
     async def chunk(self, data: bytes) -> None:
         """Server-sent events."""
@@ -82,6 +93,7 @@ class HttpAnswer:
             self._streaming = True
             await self._head(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
         self._latest = data
+        self._streamed += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def keep_alive(self) -> None:
@@ -89,8 +101,11 @@ class HttpAnswer:
         if self._streaming:
             await self._send({"type": "http.response.body", "body": b": keepalive\n\n", "more_body": True})
 
-    async def end(self, data: bytes) -> None:
-        """The last of a stream."""
+    async def end(self, data: bytes, total: int | None = None) -> None:
+        """The last of a stream; an error instead where it has not `total` bytes in all."""
+        if total is not None and self._streamed + len(data) != total:
+            await self.refuse(AnswerLost())
+            return
         await self.chunk(data)
         await self._send({"type": "http.response.body", "body": b""})
         self.complete = True

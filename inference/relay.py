@@ -6,7 +6,8 @@ connection broke goes on where it was. An inbox nobody reads expires.
 
 Entries carry `g` (generation id, 16 bytes), `k` (kind) and `d` (data):
 `chunk` server-sent events to pass on, `end` the last of them, `answer` a JSON body, `error` a JSON body whose status
-is in `s` and headers in `h`.
+is in `s` and headers in `h`. `end` says in `t` how many bytes the whole stream has: a Redis that was killed takes with
+it what nobody had read, and a hole in an answer must not look like an answer.
 """
 
 import asyncio
@@ -50,6 +51,8 @@ class Entry:
     data: bytes
     status: int = 200
     headers: dict[str, str] | None = None
+    #: Bytes of the stream that ends here; None where nothing ends, or nothing was streamed.
+    total: int | None = None
 
 
 class Inbox:
@@ -107,7 +110,8 @@ class Inbox:
         queue = self._waiting.get(fields[b"g"])
         if queue is not None:
             headers = orjson.loads(fields[b"h"]) if b"h" in fields else None
-            queue.put_nowait(Entry(fields[b"k"].decode(), fields[b"d"], int(fields.get(b"s", 200)), headers))
+            total = int(fields[b"t"]) if b"t" in fields else None
+            queue.put_nowait(Entry(fields[b"k"].decode(), fields[b"d"], int(fields.get(b"s", 200)), headers, total))
 
 
 @dataclass(slots=True)
@@ -199,12 +203,14 @@ class Outbox:
         self._inbox = inbox
         self._tag = generation_id.bytes
         self.streamed = False
+        self._bytes = 0
         #: How the stream tells of a failure once it has begun: the error's body → the last event.
         self.failing: Callable[[dict[str, Any]], bytes] | None = None
 
     def chunk(self, data: bytes) -> None:
         """Pass server-sent events on."""
         self.streamed = True
+        self._bytes += len(data)
         if self._inbox:
             self._sender.pending(self._inbox, self._tag).parts.append(data)
 
@@ -220,6 +226,8 @@ class Outbox:
         """The last entry (`end`, `answer` or `error`), and an EVAL to send along in the same round trip."""
         pending = self._sender.pending(self._inbox, self._tag)
         pending.last = _last_fields(kind, data, status, headers)
+        if kind == "end":
+            pending.last["t"] = self._bytes + len(data)
         pending.command = command
 
 

@@ -133,6 +133,10 @@ _ALL = [
         "The worker that ran the call died; what it may have cost is held until it is reconciled.", retryable=True,
     ),
     ErrorKind(
+        "answer_lost", Category.PLATFORM, Severity.ERROR, 502,
+        "Part of the answer was lost on its way to the client; it was made, and is metered.", retryable=True,
+    ),
+    ErrorKind(
         "service_unavailable", Category.PLATFORM, Severity.ERROR, 503,
         "A part of the service is away for the moment.", retryable=True,
     ),

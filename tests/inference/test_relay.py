@@ -11,6 +11,7 @@ import orjson
 import pytest
 import redis
 
+from inference.http_answer import HttpAnswer
 from inference.relay import Entry, Inbox, Outbox, Sender
 from tenants.ids import uuid7
 from tenants.redis_line import RedisLine
@@ -187,3 +188,52 @@ async def test_a_command_travels_with_the_last_entry(sender: Sender, client: red
             Outbox(sender, inbox.name, ident).last("answer", orjson.dumps({}), command=command)
             await until_last(entries)
     assert client.getdel(key) == b"told"
+
+
+async def test_a_hole_in_a_stream_does_not_look_like_an_answer(sender: Sender, client: redis.Redis) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    for lost in (False, True):
+        # The reader begins late, so that what lies in the inbox can be lost as with a Redis that dies.
+        inbox, ident = Inbox(RedisLine(os.environ["REDIS_URL"], timeout=None)), uuid7()
+        async with inbox.wait_for(ident) as entries:
+            outbox, answer = Outbox(sender, inbox.name, ident), HttpAnswer(send)
+            for part in (b"first,", b"second,"):
+                outbox.chunk(part)
+                await sender.close()
+            if lost:
+                oldest = client.xrange(inbox.name, count=1)[0][0]
+                client.xdel(inbox.name, oldest)
+            outbox.last("end", b"third")
+            await sender.close()
+            reader = asyncio.create_task(inbox.read_forever())
+            found = await until_last(entries)
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await inbox.close()
+        sent.clear()
+        for entry in found[:-1]:
+            await answer.chunk(entry.data)
+        await answer.end(found[-1].data, found[-1].total)
+        body = b"".join(message["body"] for message in sent if message["type"] == "http.response.body")
+        assert answer.complete
+        if lost:
+            assert body.startswith(b"second,data: ") and b'"answer_lost"' in body and b"third" not in body
+        else:
+            assert body == b"first,second,third"
+
+
+async def test_a_stream_whose_end_was_lost_is_no_json(sender: Sender) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    row = {"answer": {"object": "chat.completion"}, "error": None}
+    await HttpAnswer(send).from_row(row, stream=False)
+    await HttpAnswer(send).from_row(row, stream=True)
+    assert [message["status"] for message in sent if message["type"] == "http.response.start"] == [200, 502]
+    assert orjson.loads(sent[-1]["body"])["error"]["code"] == "answer_lost"

@@ -38,7 +38,15 @@ _PATIENCE = 120
 _KILLS = 3
 #: What a client may be answered; all but the first two are worth another try.
 _FINAL = ("", "insufficient_quota", "left")
-_AGAIN = ("budget_held", "worker_lost", "service_unavailable", "connection lost", "rate_limit_exceeded", "hold_gone")
+_AGAIN = (
+    "budget_held",
+    "worker_lost",
+    "service_unavailable",
+    "connection lost",
+    "rate_limit_exceeded",
+    "hold_gone",
+    "answer_lost",
+)
 
 
 def storm(ground: Ground) -> Verdict:
