@@ -39,6 +39,8 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "tenants.tenant",
     ),
     PLATFORM: (
+        "platform_tenants",
+        "deployments",
         "tenants.tenant",
         "tenants.user",
         "inference.model",

@@ -24,7 +24,8 @@ from . import chains
 from .models import Deployment, DeploymentBase, Fallback, Grant, Model, TenantDeployment
 from .terms import Terms
 
-_REMEMBER_SECONDS = 4.5
+#: How long a process goes by what it read: of grants, of models' service, of deployments.
+REMEMBER_SECONDS = 4.5
 _CHECKED = (Model.Kind.CHAT, Model.Kind.MODERATION)
 #: Granted to every new tenant: the models that run inside Atrium.
 BUILT_IN = ("local-extractive", "all-MiniLM-L6-v2")
@@ -48,7 +49,19 @@ class NoDeployment(AtriumError):
         super().__init__(f"No deployment serves '{model}' at the moment.", headers={"retry-after": str(seconds)})
 
 
-_remembered: Memory[tuple[UUID, str, str], Terms] = Memory(_REMEMBER_SECONDS)
+class ModelOutOfService(AtriumError):
+    """The operator took the model out of service, and nothing stands in for it."""
+
+    status = 503
+    type = "server_error"
+    code = "model_out_of_service"
+
+    def __init__(self, alias: str) -> None:
+        told = f"The model behind '{alias}' has been taken out of service. Use another one, or ask your operator."
+        super().__init__(told, param="model", headers={"x-should-retry": "false"})
+
+
+_remembered: Memory[tuple[UUID, str, str], Terms] = Memory(REMEMBER_SECONDS)
 
 
 def remembered_terms(tenant_id: UUID, alias: str, kind: str) -> Terms | None:
@@ -67,6 +80,7 @@ def terms(*, alias: str, kind: str, currency: str) -> Terms:
     Raises:
         UnknownModel: not granted (404, naming those granted).
         UnpricedModel: its price was taken away.
+        ModelOutOfService: the operator took it out, and it has no fallback that is in service.
     """
     return remembered_terms(current_tenant(), alias, kind) or read_terms(alias=alias, kind=kind, currency=currency)
 
@@ -93,7 +107,10 @@ def _terms_now(*, alias: str, kind: str, currency: str) -> Terms:
             raise UnknownModel(
                 f"The model '{alias}' does not exist or is not granted. Granted: {names}.", param="model"
             )
-        return chains.terms_of(granted, grants, currency=currency, now=datetime.now(UTC))
+        found = chains.terms_of(granted, grants, currency=currency, now=datetime.now(UTC))
+        if granted.model.out_of_service_since is not None and len(found.chain) == 1:
+            raise ModelOutOfService(alias)
+        return found
 
 
 def check_key(found: Terms, key_id: UUID) -> None:
@@ -122,7 +139,7 @@ def granted_models(kind: str | None = None, *, key_id: UUID | None = None) -> li
     return [row for row in rows if kind in (None, row.model.kind) and allowed.may_call(row.model.name, key_id)]
 
 
-_deployments: Memory[tuple[UUID, str], list[DeploymentBase]] = Memory(_REMEMBER_SECONDS)
+_deployments: Memory[tuple[UUID, str], list[DeploymentBase]] = Memory(REMEMBER_SECONDS)
 
 
 def deployments_of(model: str) -> list[DeploymentBase]:
@@ -139,9 +156,9 @@ def all_deployments_of(model: str) -> list[DeploymentBase]:
         return known
     with tenant_scope():
         # Not those of retrieval, whose clients do not check where a tenant's address leads.
-        own = TenantDeployment.objects.filter(model__name=model, model__kind__in=_CHECKED, enabled=True)
-        own = own.select_related("model")
-        platforms = Deployment.objects.filter(model__name=model, enabled=True).select_related("model")
+        serving: dict[str, Any] = {"model__name": model, "model__out_of_service_since": None, "enabled": True}
+        own = TenantDeployment.objects.filter(**serving, model__kind__in=_CHECKED).select_related("model")
+        platforms = Deployment.objects.filter(**serving).select_related("model")
         rows: list[DeploymentBase] = [*own, *platforms]
     _deployments.keep((tenant_id, model), rows, since=started)
     return rows

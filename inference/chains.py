@@ -114,7 +114,7 @@ def _widest(model_id: object, grants: list[Grant]) -> Grant:
 def _canary(grant: Grant, grants: list[Grant]) -> tuple[Model, Variant | None] | None:
     """The grant's second target, where it has one that may be served."""
     model, variant = grant.canary_model, grant.canary_variant
-    if model is None or not grant.canary_share or model.kind != grant.model.kind:
+    if model is None or not grant.canary_share or model.kind != grant.model.kind or model.out_of_service_since:
         return None
     entitled = any(row.model_id == model.id and not row.by_tenant for row in grants)
     served = variant is None or variant.state in Variant.SERVED
@@ -126,6 +126,7 @@ def _fallbacks(models: list[Model]) -> dict[object, list[Model]]:
     ids = [model.id for model in models if model.kind == Model.Kind.CHAT]
     found: dict[object, list[Model]] = {}
     rows = Fallback.objects.filter(model_id__in=ids, fallback__kind=Model.Kind.CHAT).select_related("fallback")
+    rows = rows.filter(fallback__out_of_service_since=None)
     for row in rows.order_by("position") if ids else ():
         found.setdefault(row.model_id, []).append(row.fallback)
     return found

@@ -102,6 +102,7 @@ _ALL = [
         "upstream_rate_limited", Category.CAPACITY, Severity.WARNING, 503,
         "The model's server is overloaded; it is left alone for as long as it asked.", True, True, True,
     ),
+    _busy("model_out_of_service", 503, "The operator took the model out of service; use another.", retryable=False),
     _busy("no_deployment", 503, "Nothing serves the model for the moment; `retry-after` says when to come back."),
     _busy("hold_gone", 503, "The call waited so long that its hold on the budget ended."),
     _failing("upstream_error", Category.UPSTREAM, 502, "The model's server failed."),

@@ -35,6 +35,12 @@ def trail_of(row: models.Model) -> list[AuditEvent]:
     return found
 
 
+def newest_of(row: models.Model, *, action: str) -> AuditEvent | None:
+    """When `action` was last done to a row, and by whom; staff see any tenant's."""
+    events = AuditEvent.objects.filter(object_type=row._meta.label_lower, object_id=str(row.pk), action=action)
+    return events.order_by("-created_at").first()
+
+
 def name_actors(events: Iterable[AuditEvent]) -> list[AuditEvent]:
     """The same events, each with an `actor_name`: a member's e-mail address, or what else acted.
 

@@ -1,6 +1,7 @@
 """Identifiers: UUIDv7 inside, a typed prefix outside (`file-018f…`, `vs_018f…`)."""
 
 import uuid
+from datetime import datetime
 
 import uuid_utils.compat
 
@@ -24,3 +25,9 @@ def parse_public_id(prefix: str, text: str) -> uuid.UUID | None:
         return uuid.UUID(hex=digits)
     except ValueError:
         return None
+
+
+def first_uuid7(moment: datetime) -> uuid.UUID:
+    """The lowest UUIDv7 of a millisecond: rows made at or after `moment` have this id or a higher one."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return uuid.UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)

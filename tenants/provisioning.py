@@ -92,22 +92,22 @@ def find_tenant(tenant_id: UUID) -> Tenant:
     return tenant
 
 
-def suspend(*, tenant_id: UUID, by: Actor) -> Tenant:
+def suspend(*, tenant_id: UUID, by: Actor, reason: str = "") -> Tenant:
     """Take a tenant out of service: its keys answer 403 within `API_KEY_CACHE_SECONDS`. Again: nothing changes.
 
     Raises:
         NotFound: there is none with this id.
     """
-    return set_status(tenant=find_tenant(tenant_id), status=Tenant.Status.SUSPENDED, by=by)
+    return set_status(tenant=find_tenant(tenant_id), status=Tenant.Status.SUSPENDED, by=by, reason=reason)
 
 
-def resume(*, tenant_id: UUID, by: Actor) -> Tenant:
+def resume(*, tenant_id: UUID, by: Actor, reason: str = "") -> Tenant:
     """Put a tenant back into service. Again: nothing changes.
 
     Raises:
         NotFound: there is none with this id.
     """
-    return set_status(tenant=find_tenant(tenant_id), status=Tenant.Status.ACTIVE, by=by)
+    return set_status(tenant=find_tenant(tenant_id), status=Tenant.Status.ACTIVE, by=by, reason=reason)
 
 
 def seat_member(*, email: str, role: Role, by: Actor, password: str | None = None) -> Membership:

@@ -101,12 +101,17 @@ def _insert(tenant: Tenant) -> None:
         raise SlugTaken(f"The slug '{tenant.slug}' is taken.", param="slug") from error
 
 
-def set_status(*, tenant: Tenant, status: Tenant.Status, by: Actor) -> Tenant:
-    """Suspend or resume a tenant; its keys follow within `API_KEY_CACHE_SECONDS`."""
+def set_status(*, tenant: Tenant, status: Tenant.Status, by: Actor, reason: str = "") -> Tenant:
+    """Suspend or resume a tenant; its keys follow within `API_KEY_CACHE_SECONDS`.
+
+    Args:
+        reason: kept in the tenant's own audit log, where its people read it.
+    """
     with acting_for(tenant.id), tenant_scope():
         before = Tenant.objects.select_for_update().get(id=tenant.id)
         if before.status != status:
-            record(by=by, action="tenant.status_changed", target=tenant, changes={"status": [before.status, status]})
+            changes: dict[str, Any] = {"status": [before.status, status], **({"reason": reason} if reason else {})}
+            record(by=by, action="tenant.status_changed", target=tenant, changes=changes)
             before.status = status
             before.save(update_fields=["status"])
     return before

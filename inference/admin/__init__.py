@@ -1,3 +1,14 @@
 """Admin pages of inference: calls, models, variants, prompts, safety; catalogue and routing for platform staff."""
 
-from . import deployments, grants, models, prompts, requests, routing, safety  # noqa: F401  they register themselves
+from . import (  # noqa: F401  they register themselves
+    deployments,
+    grants,
+    models,
+    prompts,
+    requests,
+    routing,
+    safety,
+    service,
+    switches,
+    tenants,
+)

@@ -13,7 +13,7 @@ from tenants.desk.base import AtriumAdmin, TenantAdmin
 from tenants.memory import Memory
 
 from ..models import Fallback, InferenceAttempt, Variant
-from ..routing.health import Known, states
+from ..routing.health import Known, calls_under_way, states
 
 _states: Memory[str, dict[str, Known]] = Memory(1.0)
 
@@ -23,14 +23,24 @@ def _redis() -> redis.Redis:
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
 
 
-def breaker_of(deployment_id: object) -> str:
-    """What the workers know of a deployment at the moment, for a list: read once a second for all of them."""
+def breakers() -> dict[str, Known]:
+    """What the workers know of deployments at the moment, by id: read once a second for all of them."""
     known, started = _states.get("all"), time.monotonic()
     if known is None:
         known = states(_redis())
         _states.keep("all", known, since=started)
-    found = known.get(str(deployment_id))
+    return known
+
+
+def breaker_of(deployment_id: object) -> str:
+    """The same of one, for a list."""
+    found = breakers().get(str(deployment_id))
     return "closed" if found is None else f"{found.state}, {found.seconds:.0f} s"
+
+
+def calls_by_deployment() -> dict[str, int] | None:
+    """Calls under way, by deployment; None where nobody can say."""
+    return calls_under_way(_redis())
 
 
 @admin.register(Fallback)

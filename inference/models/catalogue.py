@@ -79,6 +79,8 @@ class Model(models.Model):
         db_default=Strategy.WEIGHTED,
         help_text="Which deployment is asked first.",
     )
+    out_of_service_since = models.DateTimeField(null=True, editable=False)
+    out_of_service_reason = models.CharField(max_length=300, default="", db_default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     app_may = ("SELECT",)

@@ -80,12 +80,14 @@ class Attempt:
 
     async def __aenter__(self) -> "Attempt":
         self.started_at, self._started = datetime.now(UTC), time.perf_counter()
+        self.route.board.underway.entered(str(self.deployment.pk))
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self.latency_ms = self._elapsed()
+        self.route.board.underway.left(str(self.deployment.pk))
         if self.place is not None:
             self.route.board.leave(self.place)
         if exc is None:

@@ -24,6 +24,7 @@ from tenants.ids import uuid7
 
 from ..models import DeploymentBase
 from . import scripts
+from .underway import Underway
 
 log = structlog.get_logger("atrium.routing")
 
@@ -70,6 +71,7 @@ class Board:
         self._released: list[Place] = []
         self._timers: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.underway = Underway(self._tell, lambda: self._later("underway", _FLUSH_SECONDS))
 
     # reading ----------------------------------------------------------------------------------------------------------
 
@@ -223,7 +225,8 @@ class Board:
 
     def _due(self, what: str) -> None:
         self._timers.discard(what)
-        self._spawn({"release": self._release, "renew": self._renew, "learn": self._learn}[what]())
+        jobs = {"release": self._release, "renew": self._renew, "learn": self._learn, "underway": self.underway.flush}
+        self._spawn(jobs[what]())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -236,6 +239,8 @@ class Board:
             await self._release()
         if self._samples:
             await self._learn()
+        if self.underway:
+            await self.underway.flush()
         while self._tasks:
             await asyncio.gather(*self._tasks)
 

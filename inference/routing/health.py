@@ -60,6 +60,16 @@ def states(client: redis.Redis) -> dict[str, Known]:
     return found
 
 
+def calls_under_way(client: redis.Redis) -> dict[str, int] | None:
+    """How many calls the workers are making of each deployment, by id, a second ago; None where Redis is away."""
+    try:
+        found = client.eval(*scripts.read_underway())
+    except RedisError:
+        log.warning("the calls under way cannot be read", exc_info=True)
+        return None
+    return {name.decode(): calls for name, calls in zip(found[::2], found[1::2], strict=True)}
+
+
 def check_deployments(client: redis.Redis) -> int:
     """Ask all that are to be asked and tell the breakers; returns how many answered."""
     known = states(client)

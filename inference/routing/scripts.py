@@ -8,6 +8,7 @@ meanwhile every deployment counts as healthy.
     {routing}:probe:<id>      whoever set it may try a deployment whose breaker has been open long enough
     {routing}:places:<id>     sorted set: calls under way → when their lease ends
     {routing}:speeds          hash: id:kind → `<milliseconds>:<weight>:<when>`
+    {routing}:underway        hash: id:process → `<calls under way>:<when>`, for people to look at; told once a second
 
 All times are Redis' own, in milliseconds.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 BREAKERS = "{routing}:breakers"
 SPEEDS = "{routing}:speeds"
+UNDERWAY = "{routing}:underway"
 #: Failures and successes are counted over so many buckets of so many milliseconds.
 _BUCKETS, _BUCKET_MS = 6, 5_000
 _PROBE_MS = 30_000
@@ -154,6 +156,39 @@ redis.call('PEXPIRE', KEYS[1], 3600000)
 """
 )
 
+#: A process that told nothing for this long has ended, or has no calls any more.
+_TELLS_MS = 5_000
+_TELL_UNDERWAY = (
+    _NOW
+    + """
+-- KEYS: underway. ARGV: the process, then deployment, calls; again and again.
+for i = 2, #ARGV, 2 do
+  local name = ARGV[i] .. ':' .. ARGV[1]
+  if tonumber(ARGV[i + 1]) > 0 then redis.call('HSET', KEYS[1], name, ARGV[i + 1] .. ':' .. string.format('%d', now))
+  else redis.call('HDEL', KEYS[1], name) end
+end
+redis.call('PEXPIRE', KEYS[1], 60000)
+"""
+)
+
+_READ_UNDERWAY = (
+    _NOW
+    + f"local tells_ms = {_TELLS_MS}\n"
+    + """
+-- KEYS: underway. Returns deployment, calls; again and again. What is not told any more is forgotten.
+local rows, sums = redis.call('HGETALL', KEYS[1]), {}
+for i = 1, #rows, 2 do
+  local id = string.match(rows[i], '^([^:]+):')
+  local calls, at = string.match(rows[i + 1], '^(%d+):(%d+)$')
+  if now - tonumber(at) > tells_ms then redis.call('HDEL', KEYS[1], rows[i])
+  else sums[id] = (sums[id] or 0) + tonumber(calls) end
+end
+local found = {}
+for id, calls in pairs(sums) do found[#found + 1] = id; found[#found + 1] = calls end
+return found
+"""
+)
+
 
 def places(deployment: str) -> str:
     """The key of a deployment's calls under way."""
@@ -187,3 +222,13 @@ def renew(deployment: str, lease_ms: int, calls: Sequence[str]) -> list[Any]:
 def learn(samples: Sequence[tuple[str, float, int]]) -> list[Any]:
     """What EVAL needs to add samples (id:kind, sum of ms, how many) to the speeds."""
     return [_LEARN, 1, SPEEDS, *(part for sample in samples for part in sample)]
+
+
+def tell_underway(process: str, calls: Sequence[tuple[str, int]]) -> list[Any]:
+    """What EVAL needs to tell how many calls of a process are under way with each deployment; 0: none any more."""
+    return [_TELL_UNDERWAY, 1, UNDERWAY, process, *(part for told in calls for part in told)]
+
+
+def read_underway() -> list[Any]:
+    """What EVAL needs to read the calls under way of all processes, by deployment."""
+    return [_READ_UNDERWAY, 1, UNDERWAY]

@@ -1,3 +1,3 @@
 """Admin pages of access: members, keys, the audit log, settings, webhooks; people for platform staff."""
 
-from . import audit, keys, members, people, settings, signing_secrets, webhooks  # noqa: F401  they register themselves
+from . import audit, keys, members, people, settings, signing_secrets, switches, webhooks  # noqa: F401  they register themselves

@@ -43,7 +43,7 @@ class TenantPageAdmin(TenantAdmin):
 
     def name_for(self, visitor: Visitor) -> str:
         """For a tenant these are its settings."""
-        return "Tenants" if visitor.staff else "Settings"
+        return "Tenant settings" if visitor.staff else "Settings"
 
     def owner_of(self, row: Tenant) -> UUID:
         """Itself."""

@@ -1,0 +1,18 @@
+"""The log of the platform's own tables, which belong to no tenant: Django's, on whose pages staff read it."""
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import models
+
+from .audit import Actor
+
+
+def record_platform(*, by: Actor, target: models.Model, message: str) -> None:
+    """Write what a member of the platform's staff did to `target`; call it in the staff session of the change.
+
+    Raises:
+        ValueError: `by` is not of the platform's staff.
+    """
+    if by.type != "staff":
+        raise ValueError(f"the platform's log names people of its staff, not {by.type}")
+    rows = type(target)._default_manager.filter(pk=target.pk)
+    LogEntry.objects.log_actions(by.id, rows, CHANGE, change_message=message, single_object=True)
