@@ -55,6 +55,11 @@ def health_of_deployments(*, now: datetime, period: timedelta) -> dict[UUID, Hea
         cursor.execute(_SQL, {"faults": [str(one) for one in _FAULTS], "since": since, "most": MOST_OF_A_TENANT})
         rows = cursor.fetchall()
     return {
-        ident: Health(calls, faults, *(whole or (None, None)), *(first or (None, None)), last)
+        ident: Health(calls, faults, *_both(whole), *_both(first), last)
         for ident, calls, faults, whole, first, last in rows
     }
+
+
+def _both(percentiles: list[float] | None) -> tuple[float | None, float | None]:
+    """None where nothing was answered."""
+    return (percentiles[0], percentiles[1]) if percentiles else (None, None)

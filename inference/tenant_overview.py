@@ -128,7 +128,12 @@ def with_calls(lines: Sequence[TenantLine], *, now: datetime) -> list[TenantLine
 def calls_of(tenants: Sequence[UUID], *, now: datetime) -> dict[UUID, Calls]:
     """The newest calls of each tenant."""
     since = first_uuid7(now - CALLS_PERIOD)
-    given = {"tenants": list(tenants), "failed": Generation.State.FAILED, "since": since, "most": MOST_CALLS}
+    given: dict[str, Any] = {
+        "tenants": list(tenants),
+        "failed": Generation.State.FAILED,
+        "since": since,
+        "most": MOST_CALLS,
+    }
     with connections["staff"].cursor() as cursor:
         cursor.execute(_CALLS, given)
         return {ident: Calls(*found) for ident, *found in cursor.fetchall()}

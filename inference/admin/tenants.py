@@ -79,7 +79,7 @@ class Tenants(DeskPage):
         lines = tenant_lines(now=now, status=state, search=search, order=order)
         page = Paginator(lines, _A_PAGE).get_page(asked.get("page"))
         found = {
-            "rows": [_row(line) for line in with_calls(page.object_list, now=now)],
+            "rows": [_row(line) for line in with_calls(list(page.object_list), now=now)],
             "page": page,
             "states": _STATES,
             "orders": ORDERS,
