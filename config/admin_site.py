@@ -15,6 +15,7 @@ from tenants.desk.pages import PAGES
 from tenants.desk.visitor import CHOSEN, visitor_of
 from tenants.members import tenants_at
 
+from .demo.past_calls import TAG
 from .navigation import places
 
 
@@ -141,6 +142,13 @@ def _item(request: HttpRequest, title: str, icon: str, link: str) -> dict[str, A
 def stylesheet(request: HttpRequest) -> str:
     """What the desk's own pages are made of."""
     return static("desk/desk.css")
+
+
+def environment(request: HttpRequest) -> list[str] | None:
+    """The label at the top of every page: whether this tenant's history is the demo's."""
+    visitor = visitor_of(request)
+    demo = visitor is not None and visitor.tenant is not None and TAG in visitor.tenant.allocation_tags
+    return ["Demo: the history is made up", "warning"] if demo else None
 
 
 def account_links(request: HttpRequest) -> list[dict[str, str]]:

@@ -283,6 +283,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "ACCOUNT": {"navigation": "config.admin_site.account_links"},
+    "ENVIRONMENT": "config.admin_site.environment",
     "STYLES": ["config.admin_site.stylesheet"],
 }
 

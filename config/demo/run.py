@@ -1,8 +1,8 @@
 """`make demo`: the whole main job on real parts, then serve until Ctrl-C (`DEMO_EXIT=1`: stop everything and exit).
 
 Two tenants; one uploads the documents beside this file, its app asks questions through the `openai` SDK and gets
-cited, metered answers within a budget; the other finds nothing of it; finance gets its report line. Every step checks
-what it shows, and the exit status is not 0 when one failed.
+cited, metered answers within a budget; the other finds nothing of it; finance gets its report line; the admin's charts
+get a month of made-up calls. Every step checks what it shows, and the exit status is not 0 when one failed.
 """
 
 import json
@@ -22,6 +22,7 @@ from typing import Any
 import httpx2
 import openai
 
+from config.demo.past_calls import TAG
 from config.demo.questions import QUESTIONS, DemoQuestion
 from config.supervisor import ROOT, Stack, stack, wait_for_signal
 
@@ -101,6 +102,7 @@ def _tour(atrium: Stack, started: float) -> tuple[DemoTenant, str]:
                 say(f"   (first answer {time.monotonic() - started:.0f} s after the command)\n")
     _stranger(other, store)
     _finance(observatory, atrium)
+    _history(observatory, atrium)
     return observatory, _admin(atrium, observatory)
 
 
@@ -202,6 +204,12 @@ def _finance(tenant: DemoTenant, atrium: Stack) -> None:
     for line in report.splitlines():
         say(f"   {line}")
     say()
+
+
+def _history(tenant: DemoTenant, atrium: Stack) -> None:
+    """A month of calls that were never made, so that the admin's charts show something."""
+    made = json.loads(_manage(atrium, "make_demo_history", "--tenant", tenant.slug, "--json"))["calls"]
+    say(f"For the admin's charts: {made} made-up calls of the last 31 days, by keys called “… (demo)”, tag {TAG}.\n")
 
 
 def _admin(atrium: Stack, tenant: DemoTenant) -> str:
