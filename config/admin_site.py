@@ -76,7 +76,7 @@ class AtriumAdminSite(UnfoldAdminSite):
     def choose_tenant(self, request: HttpRequest) -> HttpResponse:
         """Where a member of several tenants changes the desk."""
         visitor = visitor_of(request)
-        if visitor is None or visitor.staff:
+        if visitor is None or visitor.staff or visitor.viewing:
             raise Http404
         tenants = tenants_at(visitor.seats)
         if request.method == "POST":

@@ -71,6 +71,7 @@ app.conf.beat_schedule = {
     "sweep budget alerts": {"task": "billing.tasks.sweep_budget_alerts", "schedule": 10.0},
     "forecast budgets": {"task": "billing.tasks.forecast_budgets", "schedule": 3600.0},
     "sweep mail": {"task": "tenants.tasks.sweep_mail", "schedule": 10.0},
+    "end overdue staff views": {"task": "tenants.tasks.end_overdue_views", "schedule": 60.0},
     "sweep reports": {"task": "billing.tasks.sweep_reports", "schedule": 5.0},
     "expire reports": {"task": "billing.tasks.expire_reports", "schedule": 600.0},
     "close due statements": {

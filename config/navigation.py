@@ -43,6 +43,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "deployments",
         "tenants.tenant",
         "tenants.user",
+        "tenants.staffview",
         "inference.model",
         "inference.deployment",
         "inference.fallback",

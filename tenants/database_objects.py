@@ -19,6 +19,7 @@ from .database_roles import APP, DEFINER, STAFF
 DEFINER_FUNCTIONS = frozenset(
     {
         "claim_work", "renew_work", "expired_work", "tend_queue", "queue_depth", "memberships_of", "tenant_by_slug",
+        "overdue_staff_views",
         "usage_totals", "roll_up_usage", "expired_reservations", "expired_contents", "expired_files", "expired_stores",
         "due_bucket_sources", "due_bill_corrections", "end_posted_bills", "tenants_wanting", "book_variance",
         "raise_variance_alerts",

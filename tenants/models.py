@@ -22,6 +22,7 @@ __all__ = [
     "PlatformKey",
     "Role",
     "SigningSecret",
+    "StaffView",
     "Tenant",
     "User",
     "WebhookDelivery",
@@ -240,6 +241,28 @@ class AuditEvent(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_type} {self.object_id}"
+
+
+class StaffView(TenantModel):
+    """A member of the platform's staff looks at a tenant as its owner sees it; see `tenants.viewing`."""
+
+    staff = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", editable=False)
+    reason = models.CharField(max_length=300, editable=False)
+    started_at = models.DateTimeField(editable=False)
+    ends_at = models.DateTimeField(editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    app_may = ("SELECT", "INSERT", "UPDATE")
+    definer_may = ("SELECT",)
+
+    class Meta:
+        constraints = [TenantOwned(name="tenants_staffview_owned")]
+        indexes = [
+            models.Index(fields=["ends_at"], name="tenants_staffview_open", condition=models.Q(ended_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant}, {self.started_at:%Y-%m-%d %H:%M} UTC"
 
 
 class IdempotencyRecord(TenantModel):

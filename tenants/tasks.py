@@ -1,8 +1,10 @@
 """Thin tasks over idempotent functions."""
 
+from datetime import UTC, datetime
+
 from celery import shared_task
 
-from . import mail, work
+from . import mail, viewing, work
 from .doorbells import ring, ring_swept, worker_name
 from .scope import acting_for
 
@@ -24,3 +26,9 @@ def sweep_mail() -> None:
         with acting_for(claim.tenant_id):
             mail.recover(claim)
     ring_swept(send_mail, work.tend(work.MAIL).queued)
+
+
+@shared_task
+def end_overdue_views() -> None:
+    """End looks of platform staff whose time is over."""
+    viewing.end_overdue_views(now=datetime.now(UTC))

@@ -7,8 +7,9 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from unfold.decorators import display
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.decorators import action, display
 
 from .. import registry
 from ..desk.base import TenantAdmin
@@ -28,6 +29,7 @@ class TenantPageAdmin(TenantAdmin):
     search_fields = ("name", "slug", "external_id")
     ordering = ("slug",)
     actions = ("suspend", "resume")
+    actions_detail = ("view_as",)
     shows_tenant = False
     add_form = forms.ModelForm
     add_fields = ("slug", "name", "currency", "external_id", "content_retention_days")
@@ -54,6 +56,15 @@ class TenantPageAdmin(TenantAdmin):
         return self._visitor(request).staff
 
     has_status_permission = has_add_permission
+
+    def has_view_as_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Staff's."""
+        return self._visitor(request).staff
+
+    @action(description="View as this tenant", url_path="view", permissions=["view_as"], icon="visibility")
+    def view_as(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To the page that asks why."""
+        return redirect("admin:view_as_tenant", object_id)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """`registry.create_tenant`, or a change of the tenant's own settings."""

@@ -4,52 +4,66 @@ Platform staff work as the audited staff role and see every tenant. Anybody else
 inside one tenant scope that spans the view *and* the rendering of its answer, because selects and template responses
 read the database late. Memberships are asked for on every request, so a removed member is out at the next click.
 
+Staff may look at one tenant as its owner sees it (`tenants.viewing`): then they are in that tenant's scope like a
+member, its transaction is read-only, and nothing but a GET is let in.
+
 The scope is a transaction: an answer of 500 rolls it back. Nothing under the admin may stream.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from ..audit import Actor
 from ..members import Seat, seats_of
-from ..models import Tenant
+from ..models import Role, StaffView, Tenant
 from ..permissions import role_may
 from ..scope import acting_for, as_staff, leave_tenant, tenant_scope
+from ..viewing import end_view, view_in_force
 
 #: Where the session keeps which tenant a member of several has chosen.
 CHOSEN = "admin_tenant"
+#: Where the session of platform staff keeps which tenant they look at: its id, and the look's.
+VIEWED = "admin_staff_view"
+_READS = ("GET", "HEAD")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who uses the admin: platform staff (`tenant` is None), or a member of `tenant` with `role`."""
+    """Who uses the admin: platform staff (`tenant` is None), or a member of `tenant` with `role`.
+
+    With `viewing` it is staff who look at `tenant` as its owner sees it, and may change nothing.
+    """
 
     user_id: UUID
     tenant: Tenant | None = None
     role: str | None = None
     seats: tuple[Seat, ...] = ()
+    viewing: StaffView | None = None
 
     @property
     def staff(self) -> bool:
-        """Whether this is the platform's staff."""
+        """Whether this is the platform's staff, at their own desk."""
         return self.tenant is None
 
     @property
     def actor(self) -> Actor:
         """This visitor, for the audit log; a tenant sees that its platform's staff did something, and what."""
-        return Actor("staff" if self.staff else "user", str(self.user_id))
+        return Actor("staff" if self.staff or self.viewing else "user", str(self.user_id))
 
     def may(self, permission: str) -> bool:
-        """Whether this visitor holds `<object>.<view|change>`; staff hold all."""
+        """Whether this visitor holds `<object>.<view|change>`; staff hold all, and while they view a tenant no `change`."""
+        if self.viewing is not None and not permission.endswith(".view"):
+            return False
         return self.staff or role_may(self.role, permission)
 
 
@@ -66,12 +80,52 @@ def AdminScopeMiddleware(get_response: GetResponse) -> GetResponse:  # noqa: N80
             return get_response(request)
         with leave_tenant():
             if request.user.is_superuser:
-                request.visitor = Visitor(request.user.id)  # type: ignore[attr-defined]
-                with as_staff():
-                    return get_response(request)
+                return _as_staff(request, get_response)
             return _as_member(request, get_response)
 
     return middleware
+
+
+def _as_staff(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
+    assert isinstance(request.user.pk, UUID)
+    if VIEWED in request.session:
+        tenant_id, view_id = map(UUID, request.session[VIEWED])
+        now, staff_id = datetime.now(UTC), request.user.pk
+        view = view_in_force(tenant_id=tenant_id, view_id=view_id, staff_id=staff_id, now=now)
+        if view is not None:
+            return _as_viewer(request, get_response, view)
+        del request.session[VIEWED]
+        messages.warning(request, "Viewing as a tenant has ended: it lasts 60 minutes. You are at your own desk again.")
+        if request.method in _READS:
+            return redirect("admin:index")
+    request.visitor = Visitor(request.user.pk)  # type: ignore[attr-defined]
+    with as_staff():
+        return get_response(request)
+
+
+def _as_viewer(request: HttpRequest, get_response: GetResponse, view: StaffView) -> HttpResponse:
+    """In the tenant's scope, as its owner would be, in a transaction that the database lets write nothing."""
+    with acting_for(view.tenant_id):
+        with tenant_scope():
+            tenant = Tenant.objects.get(id=view.tenant_id)
+        request.visitor = Visitor(view.staff_id, tenant, Role.OWNER, viewing=view)  # type: ignore[attr-defined]
+        if request.path == reverse("admin:logout"):
+            now = datetime.now(UTC)
+            end_view(tenant_id=tenant.id, view_id=view.id, staff_id=view.staff_id, how="logged out", now=now)
+        if request.path in (reverse("admin:logout"), reverse("admin:stop_viewing")):
+            return get_response(request)
+        if request.method not in _READS:
+            return _nothing_changes(request, tenant)
+        return _in_scope(request, get_response, local={"transaction_read_only": "on"})
+
+
+def _nothing_changes(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    context = {
+        **admin.site.each_context(request),
+        "title": "Nothing can be changed while you view a tenant",
+        "message": f"You look at {tenant} as platform staff. Stop viewing first, then change it from your own desk.",
+    }
+    return render(request, "admin/notice.html", context, status=403)
 
 
 class _Failed(Exception):
@@ -92,11 +146,15 @@ def _as_member(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
         if request.path == reverse("admin:choose_tenant"):
             # It names the member's other tenants, each from a scope of its own.
             return get_response(request)
-        with suppress(_Failed), tenant_scope():
-            response = get_response(request)
-            if response.status_code >= 500:
-                raise _Failed
-        return response
+        return _in_scope(request, get_response)
+
+
+def _in_scope(request: HttpRequest, get_response: GetResponse, local: dict[str, str] | None = None) -> HttpResponse:
+    with suppress(_Failed), tenant_scope(local=local):
+        response = get_response(request)
+        if response.status_code >= 500:
+            raise _Failed
+    return response
 
 
 def _without_membership(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
