@@ -8,6 +8,7 @@ PLATFORM = "Platform"
 
 NAVIGATION: dict[str, tuple[str, ...]] = {
     "Build": (
+        "playground",
         "inference.prompt",
         "inference.promptversion",
         "inference.grant",

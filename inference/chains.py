@@ -1,6 +1,6 @@
 """From a tenant's grants to the terms of one: which targets may be served, the chain behind each, and every price."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -103,6 +103,25 @@ def terms_of(grant: Grant, grants: list[Grant], *, currency: str, now: datetime)
     prices = {key: found[key] for name in kept for key in found if key[0] == name}
     whole = [replace(target, prices=prices) for target in terms]
     return whole[0] if canary is None else replace(whole[0], canary=whole[1], canary_share=grant.canary_share)
+
+
+def prices_charged(
+    targets: Iterable[tuple[Model, Variant | None]], *, currency: str, now: datetime
+) -> Mapping[tuple[str, str], UnitPrice]:
+    """What the current tenant pays for each of these by itself, by (priced name, meter): its own accounts' price where
+    those serve it, a variant's base's where the variant has none. Call it inside the scope.
+    """
+    wanted = list(targets)
+    names = {model.name for model, _ in wanted}
+    own = _served_by_own_accounts(names)
+    variants = {variant.model_name for _, variant in wanted if variant is not None}
+    usual = prices_of(models=names | variants, currency=currency, now=now)
+    found = _with_own_prices(_paid_by_tenant(usual, own), _own_prices(own, currency=currency, now=now))
+    for model, variant in wanted:
+        if variant is not None:
+            link = ChainModel(name=variant.model_name, served_by=model.name, own=variant.by_tenant)
+            _price_variant(link, found if link.own else usual, found)
+    return found
 
 
 def _widest(model_id: object, grants: list[Grant]) -> Grant:

@@ -4,6 +4,7 @@ from . import (  # noqa: F401  they register themselves
     deployments,
     grants,
     models,
+    playground,
     prompts,
     requests,
     routing,
