@@ -47,6 +47,7 @@ from .routing.board import board
 from .safety.guarding import Guard
 from .structured_output.enforcing import enforced
 from .threads import in_thread
+from .tracing import Trace
 
 log = structlog.get_logger("atrium.generation")
 _calls = CallLog("atrium.generation")
@@ -99,9 +100,11 @@ async def execute(call: Call, live: LiveCall, desk: Desk) -> None:
     outbox = Outbox(desk.sender, call.inbox, call.id)
     attempts: list[Attempt] = []
     guard = Guard(tenant_id=call.tenant_id, call_id=call.id, alias=call.alias)
-    ending = await _ending(call, live, outbox, meter, attempts, guard)
+    trace = Trace()
+    ending = await _ending(call, live, outbox, meter, attempts, guard, trace)
     await guard.record()
     ending.outcome.lines, ending.outcome.attempts = meter.lines, [attempt.as_json() for attempt in attempts]
+    ending.outcome.trace, ending.outcome.found = trace.as_json(), trace.found()
     claim = work.Claim(call.tenant_id, call.id, call.attempt)
     cost = await desk.settle(Settlement(claim, call.key_id, ending.outcome, call.admitted.retention_days))
     if cost is None and call.held:
@@ -132,14 +135,20 @@ def _note(call: Call, ending: Ending, meter: CallMeter, cost: Decimal, *, second
 
 
 async def _ending(
-    call: Call, live: LiveCall, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard
+    call: Call,
+    live: LiveCall,
+    outbox: Outbox,
+    meter: CallMeter,
+    attempts: list[Attempt],
+    guard: Guard,
+    trace: Trace,
 ) -> Ending:
     try:
         if not call.held:
             raise HoldGone("The call waited so long that its hold on the budget has ended. Try again.")
         if call.kind == "embeddings":
-            return await live.run(_answer_embeddings(call, meter))
-        return await live.run(_answer_chat(call, outbox, meter, attempts, guard))
+            return await live.run(_answer_embeddings(call, meter, trace))
+        return await live.run(_answer_chat(call, outbox, meter, attempts, guard, trace))
     except Cancelled:
         if live.reason == "cancelled":
             await in_thread(meter.left)
@@ -171,20 +180,22 @@ def _tell(call: Call, ending: Ending, meter: CallMeter, outbox: Outbox) -> None:
     outbox.last(ending.kind, ending.data, status=ending.status, headers=ending.headers, command=tuple(release))
 
 
-async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard) -> Ending:
+async def _answer_chat(
+    call: Call, outbox: Outbox, meter: CallMeter, attempts: list[Attempt], guard: Guard, trace: Trace
+) -> Ending:
     form = await form_of(call)
-    request = await guard.messages(form.chat)
+    with trace.step("screening"):
+        request = await guard.messages(form.chat)
     place = await place_of(
         call, request, targets=[model.as_json() for model in call.chain], versions=_versions(call, guard)
     )
     if place is not None and place.found is not None:
+        trace.cached = True
         return _from_cache(form, place.found, meter)
     file_search = request.file_search() if request.tools else None
-    passages = (
-        await in_thread(_retrieve, call, file_search, prompting.question_of(request), meter) if file_search else None
-    )
-    passages = passages and await guard.passages(passages)
+    passages = await _passages(call, request, file_search, meter, guard, trace) if file_search else None
     prompt, shown = prompting.build(request, max_output_tokens=_output_cap(call), passages=passages)
+    trace.shown(shown)
     outgoing = guard.outgoing(request, _outgoing(request, shown) if file_search else None)
     transcript = form.transcript(shown, searched=file_search is not None, outgoing=outgoing)
     outbox.failing = transcript.failing
@@ -205,6 +216,16 @@ async def _answer_chat(call: Call, outbox: Outbox, meter: CallMeter, attempts: l
     ending = _completed(request, body, closing)
     ending.keep = partial(place.keep, body["choices"], usage) if place else None
     return ending
+
+
+async def _passages(
+    call: Call, request: ChatRequest, wanted: FileSearch, meter: CallMeter, guard: Guard, trace: Trace
+) -> list[Passage]:
+    """What the documents say, of which the model may see all."""
+    with trace.step("search"):
+        found = await in_thread(_retrieve, call, wanted, prompting.question_of(request), meter)
+    trace.retrieved(found)
+    return await guard.passages(found)
 
 
 def _completed(request: ChatRequest, body: dict[str, Any], closing: bytes) -> Ending:
@@ -326,9 +347,10 @@ def _output_cap(call: Call) -> int:
     return max(1, min(admitted.output_limit, int((call.hold - admitted.prompt_hold) / admitted.output_price)))
 
 
-async def _answer_embeddings(call: Call, meter: CallMeter) -> Ending:
+async def _answer_embeddings(call: Call, meter: CallMeter, trace: Trace) -> Ending:
     request = EmbeddingsRequest.model_validate_json(call.request)
-    body, tokens, provider = await in_thread(embeddings_json, request, model=call.model, alias=call.alias)
+    with trace.step("embedding"):
+        body, tokens, provider = await in_thread(embeddings_json, request, model=call.model, alias=call.alias)
     meter.embedding(call.model, tokens, provider=provider)
     answer = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     # Vectors are answered, not kept; where nobody waits for them, a batch's line keeps them until its output is written.

@@ -225,13 +225,15 @@ class Call:
 
 @dataclass
 class Outcome:
-    """How a call ended. `lines` is what it used, whatever became of it."""
+    """How a call ended. `lines` is what it used, whatever became of it; `trace` and `found` are `tracing`'s."""
 
     state: str
     lines: list[UsageLine] = field(default_factory=list)
     answer: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    trace: dict[str, Any] | None = None
+    found: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,8 @@ class Settlement:
             "answer": outcome.answer,
             "error": outcome.error,
             "attempts": outcome.attempts,
+            "trace": outcome.trace,
+            "found": outcome.found,
             "lines": orjson.Fragment(lines_json(outcome.lines)),
             "retention_days": self.retention_days,
         }

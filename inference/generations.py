@@ -178,5 +178,5 @@ def erase_expired_contents(*, limit: int = 500) -> int:
         found = cursor.fetchall()
     for tenant_id, ident in found:
         with acting_for(tenant_id), tenant_scope():
-            Generation.objects.filter(id=ident).update(request=None, answer=None, metadata=None)
+            Generation.objects.filter(id=ident).update(request=None, answer=None, found=None, metadata=None)
     return len(found)

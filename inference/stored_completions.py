@@ -77,9 +77,9 @@ def delete_completion(*, completion_id: UUID, sight: frozenset[str] | None, by: 
     """
     with tenant_scope():
         row = get_completion(completion_id=completion_id, sight=sight)
-        row.request = row.answer = row.metadata = None
+        row.request = row.answer = row.found = row.metadata = None
         row.stored = False
-        row.save(update_fields=["request", "answer", "metadata", "stored"])
+        row.save(update_fields=["request", "answer", "found", "metadata", "stored"])
         record(by=by, action="chat_completion.deleted", target=row)
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
+
+from tenants.desk.filters import DeskFilter
 
 from ..models import UsageRecord
 from ..reservations import plain
@@ -37,11 +38,10 @@ def amount_column(name: str, title: str) -> Callable[[Any, Any], str]:
     return column
 
 
-class MonthFilter(admin.SimpleListFilter):
+class MonthFilter(DeskFilter):
     """One month of the ledger; a date hierarchy would read all of it to know which days there are."""
 
-    title = "month"
-    parameter_name = "month"
+    title, parameter_name, nothing = "month", "month", "any"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The last twelve."""

@@ -1,30 +1,43 @@
 """The ledger."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Sum
+from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
-from tenants.desk.base import TenantAdmin
+from tenants.desk.filters import as_uuid, one_of
+from tenants.desk.long_lists import LongListAdmin
 
-from ..models import UsageRecord
+from ..models import Meter, UsageRecord
 from ..reservations import plain
 from .columns import MonthFilter, amount_column, chosen_month, this_month
 
 
+class LedgerMonthFilter(MonthFilter):
+    """The same lines, by the index of their time: a line's month is that of its moment (the integrity check says so)."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        """The month's lines."""
+        month = chosen_month(request)
+        if month is None:
+            return queryset
+        since = datetime(month.year, month.month, 1, tzinfo=UTC)
+        return queryset.filter(occurred_at__gte=since, occurred_at__lt=(since + timedelta(days=32)).replace(day=1))
+
+
 @admin.register(UsageRecord)
-class UsageAdmin(TenantAdmin):
+class UsageAdmin(LongListAdmin):
     """The ledger, line by line, under the month's totals by model."""
 
     icon, label, area = "receipt_long", "Usage", "usage"
     list_display = ("occurred_at", "operation", "model", "meter", "quantity", "shown_cost", "key")
-    list_filter = (MonthFilter, "meter")
-    search_fields = ("=request_id",)
-    search_help_text = "The id of a request."
-    ordering = ("-occurred_at",)
+    list_filter = (LedgerMonthFilter, one_of("meter", Meter.choices, "what"))
+    search_help_text = "The id of a request"
+    empty_text = "Nothing has been used yet. Each request writes its lines here when it ends."
+    made_at = "occurred_at"
     list_before_template = "admin/month_totals.html"
     fields = (
         "occurred_at", "request_id", "attempt", "operation", "model", "meter", "quantity", "unit_price", "per",
@@ -37,6 +50,14 @@ class UsageAdmin(TenantAdmin):
     @display(description="API key id")
     def key(self, row: UsageRecord) -> str:
         return str(row.key_id or "")
+
+    def found(self, rows: QuerySet, term: str) -> QuerySet:
+        """The lines of a request, then what corrects lines; the ledger's indexes find either by itself."""
+        ident = as_uuid(term)
+        if ident is None:
+            return rows.none()
+        lines = rows.filter(request_id=ident, corrects__isnull=True)
+        return rows.filter(Q(id__in=lines.values("id")) | Q(corrects__in=lines.values("id")))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the totals of the month that the filter names, or of this one."""

@@ -5,9 +5,13 @@ import json
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from tenants.desk.base import TenantAdmin
+from tenants.desk.filters import WhenFilter, exactly, one_of
+from tenants.desk.long_lists import LongListAdmin
 
 from ..feedback.giving import answer_id_of
 from ..models import Feedback, Prompt, PromptLabel, PromptVersion
@@ -60,14 +64,21 @@ class PromptVersionAdmin(TenantAdmin):
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(TenantAdmin):
+class FeedbackAdmin(LongListAdmin):
     """What people said of answers; the answers themselves are not shown."""
 
     icon, label, area = "thumbs_up_down", "Feedback", "feedback"
-    list_display = ("answer", "shown_rating", "corrected", "tags", "alias", "end_user", "created_at")
-    list_filter = ("rating",)
-    search_fields = ("=generation_id", "=end_user", "=alias")
-    ordering = ("-id",)
+    list_display = ("created_at", "shown_rating", "answer", "corrected", "tags", "alias", "end_user")
+    list_filter = (
+        one_of("rating", [("1", "Good"), ("0", "Neither"), ("-1", "Bad")], "rating"),
+        exactly("alias", "Model"),
+        exactly("end_user", "End user"),
+        WhenFilter,
+    )  # fmt: skip
+    found_by = ("generation_id", "id")
+    found_by_text = "end_user"
+    search_help_text = "The id of an answer, or an end user"
+    empty_text = "No feedback yet. Apps send it with POST /v1/feedback, by the id of an answer."
     fields = (
         "answer", "choice", "shown_rating", "comment", "shown_correction", "tags", "alias", "end_user", "created_at",
         "updated_at",
@@ -76,7 +87,8 @@ class FeedbackAdmin(TenantAdmin):
 
     @display(description="Answer")
     def answer(self, row: Feedback) -> str:
-        return answer_id_of(row)
+        url = reverse("admin:inference_generation_change", args=[row.generation_id])
+        return format_html('<a href="{}"><code>{}</code></a>', url, answer_id_of(row))
 
     @display(description="Rating", label={"up": "success", "down": "danger", "neither": "info"})
     def shown_rating(self, row: Feedback) -> str:

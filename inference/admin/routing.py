@@ -10,10 +10,14 @@ from unfold.decorators import display
 
 from billing.reservations import plain
 from tenants.desk.base import AtriumAdmin, TenantAdmin
+from tenants.desk.filters import WhenFilter, one_of
+from tenants.desk.long_lists import LongListAdmin
 from tenants.memory import Memory
 
 from ..models import Fallback, InferenceAttempt, Variant
 from ..routing.health import Known, calls_under_way, states
+from ..taxonomy import Category
+from .links import request_link
 
 _states: Memory[str, dict[str, Known]] = Memory(1.0)
 
@@ -75,20 +79,41 @@ class VariantAdmin(TenantAdmin):
 
 
 @admin.register(InferenceAttempt)
-class InferenceAttemptAdmin(TenantAdmin):
+class InferenceAttemptAdmin(LongListAdmin):
     """Which deployment was asked for a call, how long it took and how it failed. By the id that a customer quotes."""
 
     icon, label, area = "route", "Attempts", "requests"
-    list_display = ("generation_id", "number", "deployment", "model", "code", "latency_ms", "ttft_ms", "shown_cost")
-    list_filter = ("category",)
-    search_fields = ("=generation_id",)
-    search_help_text = "The id of a call: the x-request-id that its client was given."
-    ordering = ("-id",)
+    list_display = (
+        "started_at", "call", "number", "deployment", "model", "result", "took", "first_token", "shown_cost",
+    )  # fmt: skip
+    list_filter = (
+        one_of("category", [(one.value, one.value.capitalize()) for one in Category], "kind of failure"),
+        WhenFilter,
+    )  # fmt: skip
+    found_by = ("generation_id", "id")
+    search_help_text = "The id of a request: the x-request-id that its client was given."
+    empty_text = "No model has been asked yet. Each time one is, it appears here."
     fields = (
-        "generation_id", "number", "deployment", "model", "started_at", "latency_ms", "ttft_ms", "input_tokens",
+        "call", "number", "deployment", "model", "started_at", "latency_ms", "ttft_ms", "input_tokens",
         "output_tokens", "shown_cost", "category", "code", "error_class", "retryable",
     )  # fmt: skip
-    readonly_fields = ("shown_cost",)
+    readonly_fields = ("call", "shown_cost")
+
+    @display(description="Request")
+    def call(self, row: InferenceAttempt) -> str:
+        return request_link(row.generation_id)
+
+    @display(description="Result", label=True)
+    def result(self, row: InferenceAttempt) -> tuple[str, str]:
+        return ("danger", row.code) if row.code else ("success", "answered")
+
+    @display(description="Took")
+    def took(self, row: InferenceAttempt) -> str:
+        return f"{row.latency_ms:,.0f} ms"
+
+    @display(description="First token")
+    def first_token(self, row: InferenceAttempt) -> str:
+        return "" if row.ttft_ms is None else f"{row.ttft_ms:,.0f} ms"
 
     @display(description="Cost")
     def shown_cost(self, row: InferenceAttempt) -> str:

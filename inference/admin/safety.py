@@ -11,11 +11,14 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from tenants.desk.base import TenantAdmin, TenantForm
+from tenants.desk.filters import WhenFilter, exactly, one_of
+from tenants.desk.long_lists import LongListAdmin
 
 from ..models import SafetyPolicy, Screening
 from ..requests import parse
 from ..safety.policies import set_policy
 from ..safety.policy import SafetySettings
+from .links import request_link
 
 
 class SafetyPolicyForm(TenantForm):
@@ -68,15 +71,20 @@ class SafetyPolicyAdmin(TenantAdmin):
 
 
 @admin.register(Screening)
-class ScreeningAdmin(TenantAdmin):
+class ScreeningAdmin(LongListAdmin):
     """What the screens found in calls."""
 
     icon, label, area = "policy_alert", "Safety findings", "safety"
     list_display = ("screen", "action", "stage", "found", "count", "call", "created_at")
-    list_filter = ("screen", "action", "stage")
-    search_fields = ("=generation_id",)
-    search_help_text = "The id of a call."
-    ordering = ("-id",)
+    list_filter = (
+        one_of("action", Screening.Action.choices, "action"),
+        one_of("stage", Screening.Stage.choices, "looked at"),
+        exactly("screen", "Screen"),
+        WhenFilter,
+    )  # fmt: skip
+    found_by = ("generation_id", "id")
+    search_help_text = "The id of a request"
+    empty_text = "The safety screens have found nothing so far. Safety policies say what they look for."
     fields = ("screen", "action", "stage", "found", "count", "call", "shown_details", "created_at")
     readonly_fields = ("found", "call", "shown_details", "created_at")
 
@@ -84,9 +92,9 @@ class ScreeningAdmin(TenantAdmin):
     def found(self, row: Screening) -> str:
         return ", ".join(row.categories)
 
-    @display(description="Call")
+    @display(description="Request")
     def call(self, row: Screening) -> str:
-        return str(row.generation_id)
+        return request_link(row.generation_id)
 
     @display(description="Where, without what")
     def shown_details(self, row: Screening) -> str:

@@ -33,6 +33,9 @@ class Generation(TenantModel):
     terms = models.JSONField(help_text="What admission fixed: limits to give back, token bounds, retention.")
     answer = models.JSONField(null=True)
     error = models.JSONField(null=True)
+    end_user = models.CharField(max_length=200, default="", db_default="", help_text="For whom the key called.")
+    trace = models.JSONField(null=True, help_text="How its time went (`tracing`); nothing of its contents.")
+    found = models.JSONField(null=True, help_text="The passages that search found for it; they go with the contents.")
     inbox = models.CharField(max_length=100, help_text="The web process that waits for it, or a log of its own.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True)
@@ -50,4 +53,18 @@ class Generation(TenantModel):
                 fields=["contents_until"], name="inference_generation_expiry", condition=models.Q(request__isnull=False)
             ),
             models.Index(fields=["tenant", "id"], name="inference_generation_stored", condition=models.Q(stored=True)),
+            # By what calls are looked for, in the order of their lists.
+            models.Index(fields=["tenant", "key_id", "id"], name="inference_generation_by_key"),
+            models.Index(fields=["tenant", "alias", "id"], name="inference_generation_by_alias"),
+            models.Index(fields=["tenant", "kind", "id"], name="inference_generation_by_kind"),
+            models.Index(
+                fields=["tenant", "end_user", "id"],
+                name="inference_generation_by_user",
+                condition=~models.Q(end_user=""),
+            ),
+            models.Index(
+                fields=["tenant", "state", "id"],
+                name="inference_generation_by_ending",
+                condition=models.Q(state__in=["failed", "cancelled"]),
+            ),
         ]

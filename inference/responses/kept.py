@@ -112,7 +112,7 @@ def delete(text: str, *, sight: Sight, by: Actor, now: datetime) -> Generation:
                 "The response is still in progress. Cancel it, or wait for its end.", headers={"retry-after": "1"}
             )
         bring_in_of(row, now=now)
-        Generation.objects.filter(id=row.id).update(request=None, answer=None)
+        Generation.objects.filter(id=row.id).update(request=None, answer=None, found=None)
         write_audit(by=by, action="response.deleted", target=row)
     return row
 

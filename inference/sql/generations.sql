@@ -78,10 +78,10 @@ BEGIN
             END IF;
             v_stored := c.kind = 'chat' AND c.request @> '{"store": true}' AND (c.terms ->> 'retention_days')::int > 0;
             INSERT INTO inference_generation (tenant_id, id, kind, key_id, alias, model, request, terms, inbox,
-                                              stored, metadata, prompt_version_id)
+                                              stored, metadata, prompt_version_id, end_user)
                 VALUES (c.tenant, c.id, c.kind, c.key, c.alias, c.model, c.request, c.terms, c.inbox,
                         v_stored, CASE WHEN v_stored THEN c.request -> 'metadata' END,
-                        (c.terms ->> 'prompt_version')::uuid);
+                        (c.terms ->> 'prompt_version')::uuid, coalesce(c.end_user, ''));
             IF c.line IS NOT NULL THEN
                 PERFORM begin_batch_line(c.tenant, c.line, c.id);
             END IF;
@@ -141,7 +141,7 @@ BEGIN
         SELECT x.*, array_agg(x.id) OVER (PARTITION BY x.tenant) AS ids
           FROM jsonb_to_recordset(p_calls) AS x (
                n int, tenant uuid, id uuid, key uuid, attempt int, state text, reservation_state text, answer jsonb,
-               error jsonb, attempts jsonb, lines jsonb, retention_days int)
+               error jsonb, attempts jsonb, lines jsonb, retention_days int, trace jsonb, found jsonb)
          ORDER BY x.tenant, x.n
     LOOP
         IF v_tenant IS DISTINCT FROM c.tenant THEN
@@ -164,10 +164,11 @@ BEGIN
         RETURNING w.queue INTO queue;
         IF FOUND THEN
             UPDATE inference_generation g
-               SET state = c.state, error = c.error, finished_at = clock_timestamp(),
+               SET state = c.state, error = c.error, finished_at = clock_timestamp(), trace = c.trace,
                    -- Vectors are cheap to make again, and large.
                    answer = CASE WHEN c.retention_days > 0 AND g.kind <> 'embeddings' THEN c.answer END,
                    request = CASE WHEN c.retention_days > 0 THEN g.request END,
+                   found = CASE WHEN c.retention_days > 0 THEN c.found END,
                    contents_until = clock_timestamp() + make_interval(days => c.retention_days)
              WHERE g.tenant_id = c.tenant AND g.id = c.id
             RETURNING g.inbox, made_in_background(g.kind, g.inbox, g.request) INTO v_inbox, v_background;

@@ -6,23 +6,26 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from tenants.desk.base import TenantAdmin
+from tenants.desk.filters import WhenFilter, one_of
+from tenants.desk.long_lists import LongListAdmin
 
 from .. import attachments
 from ..models import VectorStoreFile
 
 
 @admin.register(VectorStoreFile)
-class DocumentAdmin(TenantAdmin):
+class DocumentAdmin(LongListAdmin):
     """Files in stores: state, progress, and why one failed. Deleting takes the file out of the store, and keeps it."""
 
     icon, label, area = "article", "Documents", "documents"
     offers = frozenset({"delete"})
     list_display = ("filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "created_at")
     list_select_related = ("file", "store")
-    list_filter = ("state",)
-    search_fields = ("file__filename", "store__name")
-    ordering = ("-created_at",)
+    list_filter = (one_of("state", VectorStoreFile.State.choices, "state"), WhenFilter)
+    found_by = ("id", "file_id", "store_id")
+    found_by_text = "file__filename__icontains"
+    search_help_text = "Part of a file's name, or an id of a file or store"
+    empty_text = "No files in vector stores yet. Upload one to a store, and its progress appears here."
     fields = (
         "filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "attempts", "created_at",
         "completed_at",
@@ -33,7 +36,7 @@ class DocumentAdmin(TenantAdmin):
         """Without those of deleted stores, which are about to be removed."""
         return super().get_queryset(request).filter(store__deleted_at=None)
 
-    @display(description="File", ordering="file__filename")
+    @display(description="File")
     def filename(self, row: VectorStoreFile) -> str:
         return row.file.filename
 
@@ -49,7 +52,7 @@ class DocumentAdmin(TenantAdmin):
     def shown_state(self, row: VectorStoreFile) -> str:
         return row.state
 
-    @display(description="Progress", ordering="percent")
+    @display(description="Progress")
     def progress(self, row: VectorStoreFile) -> str:
         return format_html('<progress max="100" value="{0}" aria-label="progress"></progress> {0} %', row.percent)
 

@@ -10,7 +10,8 @@ from django.template.defaultfilters import filesizeformat
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
-from tenants.desk.base import TenantAdmin, TenantForm
+from tenants.desk.base import TenantForm
+from tenants.desk.long_lists import LongListAdmin
 
 from .. import files, tasks
 from ..models import File, VectorStore
@@ -33,14 +34,15 @@ class UploadForm(TenantForm):
 
 
 @admin.register(File)
-class FileAdmin(TenantAdmin):
+class FileAdmin(LongListAdmin):
     """Uploaded files. Their bytes are written while the request's scope is open: accepted, admins upload few."""
 
     icon, area = "draft", "documents"
     offers = frozenset({"add", "delete"})
     list_display = ("filename", "size", "mime_type", "purpose", "status", "created_at", "expires_at")
-    search_fields = ("filename",)
-    ordering = ("-created_at",)
+    found_by_text = "filename__icontains"
+    search_help_text = "Part of a file's name, or its id"
+    empty_text = "No files yet. Add one here, or upload it to a vector store."
     add_form = UploadForm
     add_fields = ("upload", "store")
     fields = (
@@ -48,7 +50,7 @@ class FileAdmin(TenantAdmin):
     )  # fmt: skip
     readonly_fields = ("size",)
 
-    @display(description="Size", ordering="bytes")
+    @display(description="Size")
     def size(self, row: File) -> str:
         return filesizeformat(row.bytes)
 

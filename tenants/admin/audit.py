@@ -3,16 +3,24 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.views import ChangeList
 
 from ..audit_trail import describe, name_actors
-from ..desk.base import TenantAdmin
+from ..desk.filters import WhenFilter, as_uuid, exactly, one_of
+from ..desk.lists import LongList
+from ..desk.long_lists import LongListAdmin
 from ..models import AuditEvent
 
+_WHO = [
+    ("user", "A person"), ("api_key", "An API key"), ("staff", "Platform staff"), ("platform_key", "A platform key"),
+    ("command", "The command line"), ("system", "The system"),
+]  # fmt: skip
 
-class AuditChangeList(ChangeList):
+
+class AuditChangeList(LongList):
     """A page of events, with the people behind them looked up at once."""
 
     result_list: Any
@@ -24,17 +32,26 @@ class AuditChangeList(ChangeList):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(TenantAdmin):
+class AuditEventAdmin(LongListAdmin):
     """Who changed what. Append-only, so there is nothing but to read."""
 
     icon, label, area = "history", "Audit log", "audit"
     list_display = ("created_at", "actor", "action", "target", "shown_changes")
-    list_filter = ("actor_type",)
-    search_fields = ("action", "object_id", "actor_id")
-    search_help_text = "An action such as api_key.issued, or the id of an object or actor."
-    ordering = ("-created_at",)
+    list_filter = (one_of("actor_type", _WHO, "who"), exactly("action", "Action"), WhenFilter)
+    search_help_text = "An action such as api_key.issued, or the id of an object or actor"
+    empty_text = "Nothing has been changed yet. Every change that anybody makes appears here."
     fields = ("created_at", "actor", "action", "target", "object_id", "shown_changes")
     readonly_fields = fields
+
+    def found(self, rows: QuerySet, term: str) -> QuerySet:
+        """By the whole of an action, or of an id of an event, an object or an actor."""
+        ident = as_uuid(term)
+        if ident is None:
+            return rows.filter(action=term)
+        for match in ({"id": ident}, {"object_id": str(ident)}):
+            if rows.filter(**match).exists():
+                return rows.filter(**match)
+        return rows.filter(actor_id=str(ident))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """With the actors' names."""

@@ -13,6 +13,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from ..desk.base import TenantAdmin, TenantForm
+from ..desk.filters import WhenFilter, one_of
+from ..desk.long_lists import LongListAdmin
 from ..desk.shown_once import shown_once
 from ..errors import AtriumError
 from ..scope import acting_for
@@ -143,15 +145,16 @@ class WebhookEndpointAdmin(TenantAdmin):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(TenantAdmin):
+class WebhookDeliveryAdmin(LongListAdmin):
     """What was sent, is on its way or failed; it can be sent anew."""
 
     icon, label, area = "outbox", "Webhook deliveries", "webhooks"
     list_display = ("created_at", "event", "endpoint", "shown_state", "attempts", "last_answer", "next_attempt_at")
     list_select_related = ("event", "endpoint")
-    list_filter = ("state",)
-    search_fields = ("event__type", "event__object_id", "endpoint__name")
-    ordering = ("-id",)
+    list_filter = (one_of("state", WebhookDelivery.State.choices, "state"), WhenFilter)
+    found_by = ("id", "event_id", "endpoint_id")
+    search_help_text = "The id of a delivery, an event or an endpoint"
+    empty_text = "Nothing has been sent yet. Add an endpoint under Webhooks, then send it a test."
     actions = ("resend",)
     fields = (
         "event", "endpoint", "shown_state", "attempts", "next_attempt_at", "ended_at", "created_at", "shown_log", "body",

@@ -13,13 +13,13 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from ..audit import record
@@ -27,19 +27,8 @@ from ..audit_trail import trail_of
 from ..errors import AtriumError
 from ..models import Tenant
 from ..scope import acting_for, current_tenant
+from .lists import BoundedPaginator, DeskList
 from .visitor import Visitor, visitor_of
-
-
-class BoundedPaginator(Paginator):
-    """Counts to a bound, so that no list scans a million rows to say how many; filters reach what lies beyond."""
-
-    bound = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        """Rows, or the bound where there are more."""
-        rows: Any = self.object_list
-        return rows.order_by()[: self.bound].count()
 
 
 class AtriumAdmin(ModelAdmin):
@@ -54,7 +43,13 @@ class AtriumAdmin(ModelAdmin):
     offers: frozenset[str] = frozenset()
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # they count every value of every filter
+    change_list_template = "desk/list.html"
     list_per_page = 50
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """With its filters above it."""
+        return DeskList
 
     def name_for(self, visitor: Visitor) -> str:
         """What the menu calls the page."""

@@ -386,13 +386,14 @@ def test_usage_adds_up_by_model(acme):
 def test_calls_are_listed_without_their_content(acme):
     with in_scope(acme) as tenant_id:
         call = Generation.objects.create(
-            tenant_id=tenant_id, kind="chat", key_id=uuid7(), alias="a", model="small", terms={}, inbox="x",
-            request={"messages": "what she asked"}, answer={"content": "what it said"}, error={"code": "upstream_error"},
+            tenant_id=tenant_id, kind="chat", key_id=uuid7(), alias="small", model="small-2", terms={}, inbox="x",
+            request={"messages": [{"role": "user", "content": "what she asked"}]},
+            answer={"choices": [{"message": {"content": "what it said"}}]}, error={"error": {"code": "upstream_error"}},
         )  # fmt: skip
     client = desk(seat(acme, "viewer"))
-    for url in ("", f"{call.id}/change/"):
+    for url, shown in (("", str(call.id)), (f"{call.id}/change/", call.id.hex)):
         page = client.get(f"/admin/inference/generation/{url}").content.decode()
-        assert str(call.id) in page and "small" in page
+        assert shown in page and "small" in page and "upstream_error" in page
         assert "what she asked" not in page and "what it said" not in page
 
 
