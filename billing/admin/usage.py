@@ -51,7 +51,7 @@ class UsageAdmin(LongListAdmin):
     def key(self, row: UsageRecord) -> str:
         return str(row.key_id or "")
 
-    def found(self, rows: QuerySet, term: str) -> QuerySet:
+    def matching(self, rows: QuerySet, term: str) -> QuerySet:
         """The lines of a request, then what corrects lines; the ledger's indexes find either by itself."""
         ident = as_uuid(term)
         if ident is None:

@@ -43,7 +43,7 @@ class AuditEventAdmin(LongListAdmin):
     fields = ("created_at", "actor", "action", "target", "object_id", "shown_changes")
     readonly_fields = fields
 
-    def found(self, rows: QuerySet, term: str) -> QuerySet:
+    def matching(self, rows: QuerySet, term: str) -> QuerySet:
         """By the whole of an action, or of an id of an event, an object or an actor."""
         ident = as_uuid(term)
         if ident is None:

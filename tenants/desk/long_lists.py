@@ -43,18 +43,18 @@ class LongListAdmin(TenantAdmin):
         return [TenantFilter, *filters] if self._names_tenant(request) else filters
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        """What the box finds is `found`'s to say."""
+        """What the box finds is `matching`'s to say."""
         return list(self.found_by)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Rows by what was typed; staff who neither chose a tenant nor typed anything see none."""
         term = search_term.strip()
         if term:
-            return self.found(queryset, term), False
+            return self.matching(queryset, term), False
         chosen = TenantFilter.parameter_name in request.GET
         return (queryset if chosen or not self._names_tenant(request) else queryset.none()), False
 
-    def found(self, rows: QuerySet, term: str) -> QuerySet:
+    def matching(self, rows: QuerySet, term: str) -> QuerySet:
         """The rows that `term` means."""
         ident = as_uuid(term)
         if ident is None:
