@@ -10,6 +10,7 @@ from django.urls import URLPattern, path, reverse
 from redis.exceptions import RedisError
 from unfold.sites import UnfoldAdminSite
 
+from tenants.desk.invitation import AcceptInvitation
 from tenants.desk.login import LoginForm, attempt_allowed, note_failure, note_success
 from tenants.desk.pages import PAGES
 from tenants.desk.visitor import CHOSEN, visitor_of
@@ -35,6 +36,7 @@ class AtriumAdminSite(UnfoldAdminSite):
         """Also the choice between tenants, and the desk's own pages."""
         own = [path(page.path, self.admin_view(page.as_view()), name=name) for name, page in PAGES.items()]
         return [
+            path("invitation/<str:token>/", AcceptInvitation.as_view(), name="invitation"),
             path("tenant/", self.admin_view(self.choose_tenant), name="choose_tenant"),
             *own,
             *super().get_urls(),

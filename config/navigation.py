@@ -33,6 +33,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
     "Access": (
         "tenants.apikey",
         "tenants.membership",
+        "tenants.invitation",
         "tenants.webhookendpoint",
         "tenants.webhookdelivery",
         "tenants.auditevent",

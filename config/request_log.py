@@ -15,7 +15,7 @@ _QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
 def RequestLogMiddleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:  # noqa: N802
-    """Outermost of our middlewares."""
+    """Outermost of our middlewares. A view whose path holds a secret says what to log instead (`request.path_to_log`)."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         request_id = uuid7().hex
@@ -33,7 +33,7 @@ def RequestLogMiddleware(get_response: Callable[[HttpRequest], HttpResponse]) ->
                 log.info(
                     "request",
                     method=request.method,
-                    path=request.path,
+                    path=getattr(request, "path_to_log", request.path),
                     status=response.status_code,
                     tenant_id=_tenant(request),
                     ms=round(elapsed, 1),

@@ -4,7 +4,7 @@ So a letter is sent only if its change was committed, and waits where the mail s
 between the server's answer and the commit is sent again: rather twice than never. A letter is deleted once it is sent.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from smtplib import SMTPException, SMTPRecipientsRefused
 
@@ -16,7 +16,7 @@ from . import work
 from .ids import uuid7
 from .leases import lease_time
 from .models import Letter, Membership, Role
-from .scope import tenant_scope
+from .scope import current_tenant, tenant_scope
 from .work import MAIL, Claim
 
 log = structlog.get_logger("atrium.mail")
@@ -33,16 +33,26 @@ def tell_members(*, roles: Collection[Role], subject: str, text: str) -> int:
     """
     if not settings.EMAIL_URL:
         return 0
-    with tenant_scope() as tenant_id:
+    with tenant_scope():
         members = Membership.objects.filter(role__in=roles, user__is_active=True).order_by("id")
-        line = " ".join(subject.split())[:_LONGEST_SUBJECT]
-        letters = [
-            Letter(id=uuid7(), tenant_id=tenant_id, recipient=email, subject=line, text=text)
-            for email in members.values_list("user__email", flat=True)
-        ]
-        Letter.objects.bulk_create(letters)
-        if letters:
-            work.enqueue_all(tenant_id, [letter.id for letter in letters], MAIL)
+        return _write(members.values_list("user__email", flat=True), subject=subject, text=text)
+
+
+def write_letter(*, recipient: str, subject: str, text: str) -> None:
+    """Write a letter of the current tenant to one address, in the scope and the transaction of what it tells of."""
+    with tenant_scope():
+        _write([recipient], subject=subject, text=text)
+
+
+def _write(recipients: Iterable[str], *, subject: str, text: str) -> int:
+    tenant_id, line = current_tenant(), " ".join(subject.split())[:_LONGEST_SUBJECT]
+    letters = [
+        Letter(id=uuid7(), tenant_id=tenant_id, recipient=recipient, subject=line, text=text)
+        for recipient in recipients
+    ]
+    Letter.objects.bulk_create(letters)
+    if letters:
+        work.enqueue_all(tenant_id, [letter.id for letter in letters], MAIL)
     return len(letters)
 
 

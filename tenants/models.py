@@ -17,6 +17,7 @@ __all__ = [
     "ApiKey",
     "AuditEvent",
     "IdempotencyRecord",
+    "Invitation",
     "Lane",
     "Membership",
     "PlatformKey",
@@ -111,6 +112,36 @@ class Membership(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"
+
+
+class Invitation(TenantModel):
+    """Somebody may become a member by the link that was sent to this address; see `tenants.invitations`."""
+
+    email = models.EmailField(verbose_name="E-mail")
+    role = models.CharField(max_length=16, choices=Role)
+    token_hash = models.CharField(max_length=64, editable=False)
+    invited_by_type = models.CharField(max_length=16, editable=False)
+    invited_by_id = models.CharField(max_length=64, editable=False)
+    sent_at = models.DateTimeField(editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    accepted_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    app_may = ("SELECT", "INSERT", "UPDATE")
+
+    class Meta:
+        constraints = [
+            TenantOwned(name="tenants_invitation_owned"),
+            models.UniqueConstraint(
+                fields=["tenant", "email"],
+                name="tenants_invitation_open_once",
+                condition=models.Q(accepted_at=None, revoked_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
 
 
 class ApiKey(TenantModel):

@@ -2,6 +2,7 @@
 
 from . import (  # noqa: F401  they register themselves
     audit,
+    invitations,
     keys,
     members,
     people,

@@ -33,6 +33,8 @@ CHOSEN = "admin_tenant"
 #: Where the session of platform staff keeps which tenant they look at: its id, and the look's.
 VIEWED = "admin_staff_view"
 _READS = ("GET", "HEAD")
+#: Where the links of invitations lead.
+INVITATION = "/admin/invitation/"
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -77,6 +79,9 @@ def AdminScopeMiddleware(get_response: GetResponse) -> GetResponse:  # noqa: N80
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if not request.path.startswith(reverse("admin:index")) or not request.user.is_authenticated:
+            return get_response(request)
+        if request.path.startswith(INVITATION):
+            # Of a tenant in which the person has no seat yet: the link says which.
             return get_response(request)
         with leave_tenant():
             if request.user.is_superuser:

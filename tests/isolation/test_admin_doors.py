@@ -32,6 +32,7 @@ from tenants.managers import TenantModel
 from tenants.models import (
     ApiKey,
     AuditEvent,
+    Invitation,
     Membership,
     SigningSecret,
     Tenant,
@@ -49,12 +50,13 @@ __all__ = ["plain_static_files"]
 #: Stands in every name that acme's objects have: no answer to globex may hold it.
 MARK = "acmemark"
 PAGES = [
-    VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership,
+    VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership, Invitation,
     AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord, Statement, CreditNote, Report,
     Generation, Grant, InferenceAttempt, Prompt, PromptVersion, Feedback, SafetyPolicy, Screening, Variant,
 ]  # fmt: skip
 ACTIONS = {
-    ApiKey: "revoke", SigningSecret: "revoke", Tenant: "suspend", WebhookEndpoint: "disable", WebhookDelivery: "resend",
+    ApiKey: "revoke", SigningSecret: "revoke", Invitation: "revoke", Tenant: "suspend", WebhookEndpoint: "disable",
+    WebhookDelivery: "resend",
 }  # fmt: skip
 
 
@@ -143,6 +145,9 @@ def theirs(acme: Member) -> dict[type, Any]:
             started_at=datetime.now(UTC),
             latency_ms=1,
         )
+        invitation = Invitation.objects.create(
+            **own, email=f"{MARK}@other.example", role="viewer", sent_at=datetime.now(UTC), expires_at=datetime.now(UTC)
+        )
         event = record(by=COMMAND_LINE, action=MARK, target=store)
         rows = [
             store,
@@ -166,6 +171,7 @@ def theirs(acme: Member) -> dict[type, Any]:
             screening,
             variant,
             attempt,
+            invitation,
             ApiKey.objects.get(),
             Membership.objects.get(),
         ]
@@ -246,7 +252,7 @@ def test_autocomplete_gives_nothing_away(theirs, stranger):
 
 
 def test_forms_neither_offer_nor_take_their_objects(theirs, stranger, globex):
-    for model in (VectorStore, File, ApiKey, Membership, Budget):
+    for model in (VectorStore, File, ApiKey, Invitation, Budget):
         answer(stranger, "get", url_of(model, "add"))
     form = {"name": "x", "limit": "1", "key_id": str(theirs[ApiKey].pk)}
     assert answer(stranger, "post", url_of(Budget, "add"), form)[0] == 200

@@ -31,7 +31,7 @@ from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
 from tenants.managers import TenantModel
 from tenants.members import add_member
-from tenants.models import Letter, Role, StaffView, Tenant, User, Work
+from tenants.models import Invitation, Letter, Role, StaffView, Tenant, User, Work
 from tenants.scope import acting_for, tenant_scope
 from tests.e2e.conftest import Tenant as Running
 from tests.e2e.conftest import eventually
@@ -165,6 +165,10 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )
         Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
+        Invitation.objects.create(
+            tenant_id=tenant_id, email=f"{mark}@example.net", role=Role.VIEWER, token_hash=mark, sent_at=datetime.now(UTC),
+            expires_at=datetime.now(UTC),
+        )  # fmt: skip
         StaffView.objects.create(
             tenant_id=tenant_id, staff=User.objects.get(email=email), reason=mark,
             started_at=datetime.now(UTC), ends_at=datetime.now(UTC),
