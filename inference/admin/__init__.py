@@ -5,6 +5,7 @@ from . import (  # noqa: F401  they register themselves
     grants,
     models,
     playground,
+    prompt_editor,
     prompts,
     requests,
     routing,

@@ -1,10 +1,13 @@
-"""Admin pages of prompts and feedback: what there is and who made it. Changes go through the API."""
+"""Admin pages of prompts and feedback: what there is and who made it. What prompts say is written in their editor."""
 
 import json
+from datetime import datetime
+from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import display
@@ -15,6 +18,7 @@ from tenants.desk.long_lists import LongListAdmin
 
 from ..feedback.giving import answer_id_of
 from ..models import Feedback, Prompt, PromptLabel, PromptVersion
+from ..prompts.library import create_prompt
 
 
 @admin.register(Prompt)
@@ -22,9 +26,11 @@ class PromptAdmin(TenantAdmin):
     """Prompts and where their labels point."""
 
     icon, area = "edit_note", "prompts"
+    offers = frozenset({"add"})
     list_display = ("name", "newest", "shown_labels", "description", "updated_at")
     search_fields = ("name", "description")
     ordering = ("name",)
+    add_fields = ("name", "description")
     fields = ("name", "description", "newest", "shown_labels", "created_at", "updated_at")
     readonly_fields = ("newest", "shown_labels", "created_at", "updated_at")
 
@@ -32,6 +38,26 @@ class PromptAdmin(TenantAdmin):
         """Those that are not deleted, with their labels."""
         labels = Prefetch("labels", PromptLabel.objects.select_related("version").order_by("name"))
         return super().get_queryset(request).filter(deleted_at__isnull=True).prefetch_related(labels)
+
+    def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> Prompt:
+        """`library.create_prompt`, without a version yet."""
+        return create_prompt(**form.cleaned_data, by=self._visitor(request).actor, now=now)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        """On to its first version."""
+        if self._visitor(request).staff:
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(request, "The prompt is made. Write its first version, then point a label at it.")
+        return HttpResponseRedirect(reverse("admin:prompt_editor", args=[obj.pk]))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A member's is the editor."""
+        self._refuse_strangers(request)
+        if self._visitor(request).staff or self.get_object(request, unquote(object_id)) is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        return HttpResponseRedirect(reverse("admin:prompt_editor", args=[unquote(object_id)]))
 
     @display(description="Labels")
     def shown_labels(self, row: Prompt) -> str:

@@ -48,7 +48,7 @@ PAGES = {
     "inference/grant": ("models", False),
     "inference/variant": ("models", False),
     "inference/inferenceattempt": ("requests", False),
-    "inference/prompt": ("prompts", False),
+    "inference/prompt": ("prompts", True),
     "inference/promptversion": ("prompts", False),
     "inference/feedback": ("feedback", False),
 }
