@@ -13,6 +13,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "inference.promptversion",
         "inference.grant",
         "inference.variant",
+        "safety_policy",
         "inference.safetypolicy",
     ),
     "Knowledge": ("knowledge.vectorstore", "knowledge.vectorstorefile", "knowledge.file"),

@@ -10,6 +10,7 @@ from . import (  # noqa: F401  they register themselves
     requests,
     routing,
     safety,
+    safety_policy,
     service,
     switches,
     tenants,

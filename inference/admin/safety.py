@@ -1,56 +1,33 @@
 """Admin pages of safety: the policies, version by version, and what the screens found. Neither shows what was read."""
 
 import json
-from datetime import datetime
-from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget
 
-from tenants.desk.base import TenantAdmin, TenantForm
+from tenants.desk.base import TenantAdmin
 from tenants.desk.filters import WhenFilter, exactly, one_of
 from tenants.desk.long_lists import LongListAdmin
 
 from ..models import SafetyPolicy, Screening
-from ..requests import parse
-from ..safety.policies import set_policy
 from ..safety.policy import SafetySettings
 from .links import request_link
-
-
-class SafetyPolicyForm(TenantForm):
-    """A new version, written as for the API."""
-
-    settings = forms.JSONField(
-        widget=UnfoldAdminTextareaWidget, initial=dict, required=False,
-        help_text="As for PUT /v1/safety_policy. {} switches every screen off.",
-    )  # fmt: skip
-
-    class Meta:
-        model = SafetyPolicy
-        fields = ("alias",)
 
 
 @admin.register(SafetyPolicy)
 class SafetyPolicyAdmin(TenantAdmin):
     """What is screened, and how that changed. A change is a new version."""
 
-    icon, label, area = "shield", "Safety policies", "safety"
-    offers = frozenset({"add"})
-    add_form = SafetyPolicyForm
+    icon, label, area = "history", "Safety policy versions", "safety"
     list_display = ("of_model", "version", "screens", "created_at")
     search_fields = ("=alias",)
     ordering = ("-id",)
-    add_fields = ("alias", "settings")
     fields = ("of_model", "version", "shown_settings", "created_at")
     readonly_fields = ("of_model", "shown_settings", "created_at")
 
     @display(description="Model")
     def of_model(self, row: SafetyPolicy) -> str:
-        return row.alias or "every other"
+        return row.alias or "All models"
 
     @display(description="Screens")
     def screens(self, row: SafetyPolicy) -> str:
@@ -62,12 +39,6 @@ class SafetyPolicyAdmin(TenantAdmin):
     @display(description="Settings")
     def shown_settings(self, row: SafetyPolicy) -> str:
         return json.dumps(row.settings, indent=2, ensure_ascii=False)
-
-    def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> SafetyPolicy:
-        """`policies.set_policy`."""
-        data = form.cleaned_data
-        settings = parse(SafetySettings, json.dumps(data["settings"] or {}).encode())
-        return set_policy(settings=settings, alias=data["alias"] or "", by=self._visitor(request).actor)
 
 
 @admin.register(Screening)

@@ -7,6 +7,7 @@ change is in force everywhere within four seconds.
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -176,3 +177,37 @@ def merged(target: Any, patch: Any) -> Any:
         else:
             base[name] = merged(base.get(name), value)
     return base
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One policy of the current tenant, and which others there are."""
+
+    row: SafetyPolicy | None
+    settings: SafetySettings
+    own: list[str]
+    aliases: list[str]
+    moderation_models: list[str]
+
+    @property
+    def version(self) -> int:
+        """0 where none was ever saved."""
+        return self.row.version if self.row else 0
+
+    @property
+    def removed(self) -> bool:
+        """Whether there is none of this alias."""
+        return self.row is None or self.row.settings is None
+
+
+def overview(*, alias: str = GENERAL) -> Overview:
+    """The policy of `alias`; the aliases that have one of their own, and those that could."""
+    with tenant_scope():
+        row, settings = current_policy(alias)
+        newest = SafetyPolicy.objects.exclude(alias=GENERAL).order_by("alias", "-version").distinct("alias")
+        removed = ExpressionWrapper(Q(settings__isnull=True), output_field=BooleanField())
+        own = [name for name, gone in newest.annotate(removed=removed).values_list("alias", "removed") if not gone]
+        kinds = dict(Grant.objects.order_by("alias").values_list("alias", "model__kind"))
+    aliases = [name for name, kind in kinds.items() if kind == Model.Kind.CHAT]
+    moderation = [name for name, kind in kinds.items() if kind == Model.Kind.MODERATION]
+    return Overview(row, settings, own, aliases, moderation)
