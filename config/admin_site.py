@@ -1,4 +1,4 @@
-"""The admin's site: who may enter, log-in under its limits, the choice of a tenant, pages in groups."""
+"""The admin's site: who may enter, the choice of a tenant, pages in groups. Log-in is `tenants.accounts`' business."""
 
 from typing import Any
 from uuid import UUID
@@ -7,11 +7,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import URLPattern, path, reverse
-from redis.exceptions import RedisError
 from unfold.sites import UnfoldAdminSite
 
+from tenants.accounts.backends import by_password
 from tenants.desk.invitation import AcceptInvitation
-from tenants.desk.login import LoginForm, attempt_allowed, note_failure, note_success
 from tenants.desk.pages import PAGES
 from tenants.desk.visitor import CHOSEN, visitor_of
 from tenants.members import tenants_at
@@ -23,7 +22,6 @@ from .navigation import places
 class AtriumAdminSite(UnfoldAdminSite):
     """unfold's site. What a visitor sees is `tenants.desk.visitor`'s and `tenants.permissions`' to say."""
 
-    login_form = LoginForm
     site_title = site_header = "Atrium"
     index_title = "Home"
     enable_nav_sidebar = True
@@ -49,29 +47,6 @@ class AtriumAdminSite(UnfoldAdminSite):
         if visitor is not None:
             context["site_subheader"] = visitor.tenant.name if visitor.tenant else "Platform staff"
         return context
-
-    # --- log-in ---
-
-    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Django's log-in; after too many failures a page that says so (429), without counters one that says that."""
-        if request.method != "POST":
-            return super().login(request, extra_context)
-        try:
-            if not attempt_allowed(request):
-                text = "Too many failed attempts to log in. Wait five minutes, then try again."
-                return self._notice(request, "Too many attempts", text, status=429)
-            response = super().login(request, extra_context)
-            succeeded = response.status_code == 302
-            (note_success if succeeded else note_failure)(request)
-        except RedisError:
-            text = "Log-in is away for the moment. Try again shortly."
-            return self._notice(request, "Temporarily unavailable", text, status=503)
-        return response
-
-    def _notice(self, request: HttpRequest, title: str, message: str, *, status: int) -> TemplateResponse:
-        context = {**self.each_context(request), "title": title, "message": message}
-        headers = {"Retry-After": "300" if status == 429 else "5"}
-        return TemplateResponse(request, "admin/notice.html", context, status=status, headers=headers)
 
     # --- a member of several tenants ---
 
@@ -159,6 +134,6 @@ def account_links(request: HttpRequest) -> list[dict[str, str]]:
     visitor = visitor_of(request)
     if visitor is not None and len(visitor.seats) > 1:
         links.append({"title": "Switch tenant", "link": reverse("admin:choose_tenant")})
-    if request.user.is_authenticated and request.user.has_usable_password():
-        links.append({"title": "Change password", "link": reverse("admin:password_change")})
+    if request.user.is_authenticated and by_password(request):
+        links.append({"title": "Your account", "link": reverse("mfa_index")})
     return links

@@ -14,6 +14,7 @@ urlpatterns = [
     path("metrics", metrics.metrics),
     path("v1/openapi.json", api_docs.openapi),
     path("v1/docs", api_docs.DocsView.as_view()),
+    path("admin/", include("tenants.accounts.urls")),  # before Django's own log-in
     path("admin/", admin.site.urls),
     path("v1/", include("tenants.urls")),
     path("v1/", include("billing.urls")),

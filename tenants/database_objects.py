@@ -32,6 +32,10 @@ DEFINER_FUNCTIONS = frozenset(
     }
 )  # fmt: skip
 
+#: What the app may do with tables of other people's apps, where that is less than everything. People's e-mail addresses
+#: are `User`'s: nothing here adds others.
+OTHERS_APP_MAY = {"account.emailaddress": ("SELECT",), "account.emailconfirmation": ()}
+
 _DML = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _APPEND_ONLY = ("SELECT", "INSERT")
 
@@ -99,7 +103,7 @@ def grant(using: str) -> None:
     with connections[using].cursor() as cursor:
         for model in apps.get_models(include_auto_created=True):
             table = connections[using].ops.quote_name(model._meta.db_table)
-            app_may = getattr(model, "app_may", _DML)
+            app_may = getattr(model, "app_may", OTHERS_APP_MAY.get(model._meta.label_lower, _DML))
             staff_may = _APPEND_ONLY if app_may == _APPEND_ONLY else _DML
             wanted = {APP: app_may, STAFF: staff_may, DEFINER: getattr(model, "definer_may", ())}
             for role, privileges in wanted.items():

@@ -56,6 +56,19 @@ def _write(recipients: Iterable[str], *, subject: str, text: str) -> int:
     return len(letters)
 
 
+def tell_person(*, email: str, subject: str, text: str) -> None:
+    """Write one letter to `email` on behalf of the current tenant, in the transaction of the change it tells of.
+
+    Without a mail server (`EMAIL_URL`) nobody is told.
+    """
+    if not settings.EMAIL_URL:
+        return
+    with tenant_scope() as tenant_id:
+        line = " ".join(subject.split())[:_LONGEST_SUBJECT]
+        letter = Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=line, text=text)
+        work.enqueue_all(tenant_id, [letter.id], MAIL)
+
+
 def claim_next(*, worker: str) -> Claim | None:
     """The next letter, by fairness between tenants."""
     return work.claim(MAIL, worker=worker, lease=lease_time())

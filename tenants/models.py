@@ -73,6 +73,13 @@ class Tenant(models.Model):
         blank=True,
         help_text="Names of a call's metadata that become tags, by which spending is told apart. See `tenants.tags`.",
     )
+    requires_mfa = models.BooleanField(
+        "two-factor authentication required",
+        default=False,
+        db_default=False,
+        help_text="Members who log in with a password need a code from an authenticator app as well. "
+        "Who has none sets it up at the next click.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     app_may = ("SELECT", "INSERT", "UPDATE")

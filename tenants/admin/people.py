@@ -1,5 +1,8 @@
 """Users, for platform staff."""
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -8,7 +11,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from ..desk.base import AtriumAdmin
 from ..models import User
 
-admin.site.unregister(Group)
+# Global tables that no page shows: rows of people's accounts are theirs, on `tenants.accounts`' pages.
+admin.site.unregister([Group, EmailAddress, Authenticator, UserSession])
 
 
 @admin.register(User)

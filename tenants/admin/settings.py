@@ -35,7 +35,7 @@ class TenantPageAdmin(TenantAdmin):
     add_fields = ("slug", "name", "currency", "external_id", "content_retention_days")
     fields = (
         "name", "slug", "status", "currency", "external_id", "content_retention_days", "feedback_retention_days",
-        "allocation_tags", "created_at",
+        "allocation_tags", "requires_mfa", "created_at",
     )  # fmt: skip
     readonly_fields = ("slug", "status", "currency", "external_id", "created_at")
 

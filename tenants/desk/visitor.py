@@ -2,7 +2,8 @@
 
 Platform staff work as the audited staff role and see every tenant. Anybody else works in the tenant of a membership,
 inside one tenant scope that spans the view *and* the rendering of its answer, because selects and template responses
-read the database late. Memberships are asked for on every request, so a removed member is out at the next click.
+read the database late. Memberships are asked for on every request, so a removed member is out at the next click; what else
+stands between a session and a tenant is `tenants.accounts.entrance`'s to say.
 
 Staff may look at one tenant as its owner sees it (`tenants.viewing`): then they are in that tenant's scope like a
 member, its transaction is read-only, and nothing but a GET is let in.
@@ -21,6 +22,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from ..accounts import entrance, sessions
 from ..audit import Actor
 from ..members import Seat, seats_of
 from ..models import Role, StaffView, Tenant
@@ -80,6 +82,7 @@ def AdminScopeMiddleware(get_response: GetResponse) -> GetResponse:  # noqa: N80
     def middleware(request: HttpRequest) -> HttpResponse:
         if not request.path.startswith(reverse("admin:index")) or not request.user.is_authenticated:
             return get_response(request)
+        sessions.seen_now(request)
         if request.path.startswith(INVITATION):
             # Of a tenant in which the person has no seat yet: the link says which.
             return get_response(request)
@@ -93,6 +96,12 @@ def AdminScopeMiddleware(get_response: GetResponse) -> GetResponse:  # noqa: N80
 
 def _as_staff(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
     assert isinstance(request.user.pk, UUID)
+    if entrance.is_the_persons_own(request.path):
+        request.visitor = Visitor(request.user.pk)  # type: ignore[attr-defined]
+        return get_response(request)
+    refused = entrance.staff_refusal(request)
+    if refused is not None and request.path != reverse("admin:logout"):
+        return refused
     if VIEWED in request.session:
         tenant_id, view_id = map(UUID, request.session[VIEWED])
         now, staff_id = datetime.now(UTC), request.user.pk
@@ -148,9 +157,12 @@ def _as_member(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
         with tenant_scope():
             tenant = Tenant.objects.get(id=seat.tenant_id)
         request.visitor = Visitor(request.user.pk, tenant, seat.role, tuple(seats))  # type: ignore[attr-defined]
-        if request.path == reverse("admin:choose_tenant"):
-            # It names the member's other tenants, each from a scope of its own.
+        if _is_open(request) or request.path == reverse("admin:choose_tenant"):
+            # The choice names the member's other tenants, each from a scope of its own.
             return get_response(request)
+        refused = entrance.refusal(request, tenant)
+        if refused is not None:
+            return refused
         return _in_scope(request, get_response)
 
 
@@ -162,8 +174,13 @@ def _in_scope(request: HttpRequest, get_response: GetResponse, local: dict[str, 
     return response
 
 
+def _is_open(request: HttpRequest) -> bool:
+    """The way out, and what is the person's own: there whatever a tenant asks for, outside of its scope."""
+    return entrance.is_the_persons_own(request.path) or request.path == reverse("admin:logout")
+
+
 def _without_membership(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
-    if request.path in (reverse("admin:login"), reverse("admin:logout")):
+    if _is_open(request):
         return get_response(request)
     context = {
         **admin.site.each_context(request),

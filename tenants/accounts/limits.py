@@ -1,46 +1,20 @@
-"""Log-in to the admin: by e-mail address or user name, five failures per name and per address in five minutes.
+"""How often the doors of the admin may be tried: five failures per name and per address in five minutes.
 
 Attempts on a name are counted before the password is checked, so that parallel guesses cannot slip through; a success
 starts the count anew. Failures of an address are counted after: accepted is that parallel guesses at *different* names
-from one address may exceed five by those under way.
+from one address may exceed five by those under way. Codes of the second factor are counted by allauth, per person.
 """
 
 from typing import Any
 
-from django.contrib.auth.forms import UsernameField
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.cache import cache
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
-from unfold.forms import AuthenticationForm
-
-from ..models import User
 
 RATE = "5/5m"
+#: Letters asked for and providers looked up, per address: whole offices share one.
+LOOKUPS = "20/5m"
 _WINDOW_SECONDS = 300
-
-
-class LoginForm(AuthenticationForm):
-    """Whether somebody who logs in may see anything is the middleware's to say, not `is_staff`'s."""
-
-    username = UsernameField(label="E-mail or user name", max_length=254)
-    error_messages = {
-        **AuthenticationForm.error_messages,
-        "invalid_login": "That e-mail address (or user name) and password do not belong together.",
-    }
-
-    def clean_username(self) -> str:
-        """The user name behind an e-mail address; anything else as it is."""
-        text = self.cleaned_data["username"].strip()
-        if "@" not in text:
-            return text
-        return User.objects.filter(email__iexact=text).values_list("username", flat=True).first() or text
-
-    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
-        """Refuse users taken out of service."""
-        if not user.is_active:
-            raise ValidationError(self.error_messages["inactive"], code="inactive")
 
 
 def _name(request: HttpRequest) -> str:
@@ -77,5 +51,26 @@ def note_success(request: HttpRequest) -> None:
     cache.incr(_successes(request))
 
 
-def _usage(request: HttpRequest, group: str, key: Any, *, increment: bool) -> dict[str, int]:
-    return get_usage(request, group=group, key=key, rate=RATE, increment=increment)
+def reset_allowed(request: HttpRequest) -> bool:
+    """Count a letter asked for; False where this e-mail or this address had too many.
+
+    Raises:
+        RedisError: the counters are away.
+    """
+    typed = request.POST.get("email", "").strip().casefold()[:254]
+    by_name = _usage(request, "admin.reset.name", lambda group, request: typed, increment=True)
+    by_address = _usage(request, "admin.reset.address", "ip", increment=True, rate=LOOKUPS)
+    return not by_name["should_limit"] and not by_address["should_limit"]
+
+
+def lookup_allowed(request: HttpRequest) -> bool:
+    """Count a search for somebody's sign-on provider; False where this address had too many.
+
+    Raises:
+        RedisError: the counters are away.
+    """
+    return not _usage(request, "admin.sso.address", "ip", increment=True, rate=LOOKUPS)["should_limit"]
+
+
+def _usage(request: HttpRequest, group: str, key: Any, *, increment: bool, rate: str = RATE) -> dict[str, Any]:
+    return get_usage(request, group=group, key=key, rate=rate, increment=increment)

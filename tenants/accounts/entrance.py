@@ -1,0 +1,54 @@
+"""What stands between a session and a tenant's desk: who vouches for it, and the second factor where the tenant asks.
+
+Asked at every request, so that what an owner or the person changes counts from the next click, for sessions that were
+there before too. Nothing here says what a member may do inside.
+"""
+
+from urllib.parse import urlencode
+
+from allauth.account.authentication import get_authentication_records
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from ..models import Tenant
+from .backends import by_password
+
+#: Under the admin: what belongs to the person and not to a tenant, and so is served outside of any tenant's scope.
+_THE_PERSONS_OWN = ("login/", "account/", "password_change/")
+
+
+def is_the_persons_own(path: str) -> bool:
+    """Whether a path under the admin is a door or an account page."""
+    return path.removeprefix(reverse("admin:index")).startswith(_THE_PERSONS_OWN)
+
+
+def staff_refusal(request: HttpRequest) -> HttpResponse | None:
+    """Where platform staff go first, or None: they may enter."""
+    return _to_second_factor(request) if settings.STAFF_REQUIRES_TWO_FACTOR and not has_second_factor(request) else None
+
+
+def refusal(request: HttpRequest, tenant: Tenant) -> HttpResponse | None:
+    """Where a member goes before the tenant's desk opens, or None: it is open."""
+    if by_password(request) and tenant.requires_mfa and not has_second_factor(request):
+        return _to_second_factor(request)
+    return None
+
+
+def has_second_factor(request: HttpRequest) -> bool:
+    """Whether a code was given in this session."""
+    records = get_authentication_records(request, request.user)
+    return any(record["method"] == "mfa" for record in records)
+
+
+def _to_second_factor(request: HttpRequest) -> HttpResponseRedirect:
+    """To set it up, or to give a code in a session that began without."""
+    assert isinstance(request.user, AbstractBaseUser)
+    on = get_adapter().is_mfa_enabled(request.user, [Authenticator.Type.TOTP])
+    page = reverse("mfa_reauthenticate" if on else "mfa_activate_totp")
+    query = urlencode({REDIRECT_FIELD_NAME: request.get_full_path()}) if request.method == "GET" else ""
+    return HttpResponseRedirect(f"{page}?{query}" if query else page)
