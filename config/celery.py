@@ -55,6 +55,7 @@ app.conf.beat_schedule = {
     "sweep webhooks": {"task": "tenants.webhooks.tasks.sweep_webhooks", "schedule": 2.0},
     "sweep reservations": {"task": "billing.tasks.sweep_reservations", "schedule": 30.0},
     "roll up usage": {"task": "billing.tasks.roll_up_usage", "schedule": 10.0, "options": {"expires": 10}},
+    "roll up calls": {"task": "inference.tasks.roll_up_calls", "schedule": 10.0, "options": {"expires": 10}},
     "post bill corrections": {
         "task": "billing.reconciliation.tasks.post_bill_corrections",
         "schedule": 10.0,

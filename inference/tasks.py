@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from tenants import work
 
-from . import bells, generations, lost_calls, response_cache
+from . import bells, call_sums, generations, lost_calls, response_cache
 from .responses import conversations
 from .routing import health
 
@@ -47,6 +47,12 @@ def erase_expired_contents() -> None:
     for erase in (generations.erase_expired_contents, conversations.erase_expired):
         while erase() == 500:
             pass
+
+
+@shared_task
+def roll_up_calls() -> None:
+    """Add the calls that have ended to the sums by hour."""
+    call_sums.roll_up()
 
 
 @shared_task

@@ -2,6 +2,7 @@
 
 from .attempts import InferenceAttempt
 from .batches import Batch, BatchLine
+from .call_sums import CallHour, CallMark
 from .catalogue import Capability, Deployment, DeploymentBase, Fallback, Grant, Model, OwnAccountPrice, TenantDeployment
 from .conversations import Conversation, ConversationItem
 from .feedback import Feedback
@@ -17,6 +18,8 @@ __all__ = [
     "BatchLine",
     "CachePolicy",
     "CachedResponse",
+    "CallHour",
+    "CallMark",
     "Capability",
     "Conversation",
     "ConversationItem",

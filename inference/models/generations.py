@@ -52,6 +52,12 @@ class Generation(TenantModel):
             models.Index(
                 fields=["contents_until"], name="inference_generation_expiry", condition=models.Q(request__isnull=False)
             ),
+            # For the sums by hour, which are told what ended since the last time.
+            models.Index(
+                fields=["finished_at"],
+                name="inference_generation_ended",
+                condition=models.Q(finished_at__isnull=False),
+            ),
             models.Index(fields=["tenant", "id"], name="inference_generation_stored", condition=models.Q(stored=True)),
             # By what calls are looked for, in the order of their lists.
             models.Index(fields=["tenant", "key_id", "id"], name="inference_generation_by_key"),
