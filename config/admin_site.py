@@ -15,6 +15,7 @@ from tenants.desk.pages import PAGES
 from tenants.desk.visitor import CHOSEN, visitor_of
 from tenants.members import tenants_at
 
+from . import desk  # noqa: F401  for effect: its pages register themselves
 from .demo.past_calls import TAG
 from .navigation import places
 

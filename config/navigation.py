@@ -24,11 +24,14 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "inference.feedback",
     ),
     "Billing": (
+        "usage",
+        "limits",
         "billing.budget",
         "billing.budgetalert",
         "billing.statement",
         "billing.creditnote",
         "billing.report",
+        "billing.reportschedule",
         "billing.usagerecord",
     ),
     "Access": (

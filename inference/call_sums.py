@@ -71,6 +71,12 @@ def roll_up() -> int | None:
         return cursor.fetchone()[0]
 
 
+def recount(*, since: datetime) -> None:
+    """Count the current tenant's calls that ended since the hour of `since` anew: for who has written calls of the past."""
+    with tenant_scope() as tenant_id, connection.cursor() as cursor:
+        cursor.execute("SELECT recount_calls(%s, %s)", [tenant_id, since])
+
+
 def calls_over_time(*, start: datetime, end: datetime, width: str) -> dict[datetime, Calls]:
     """Start of the bucket → its calls; `width`: "hour" or "day" (UTC). Buckets without a call are left out.
 

@@ -29,7 +29,7 @@ DEFINER_FUNCTIONS = frozenset(
         "leave_lanes", "tenants_with_expired_responses", "expired_conversation_items", "deployments_to_check",
         "tenants_with_files",
         "due_report_schedules", "expired_reports",
-        "roll_up_calls",
+        "roll_up_calls", "recount_calls",
     }
 )  # fmt: skip
 

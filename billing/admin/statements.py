@@ -1,6 +1,5 @@
 """Statements and credit notes: a tenant reads its own; staff close months, give credit and see what it leaves."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,9 +8,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.urls import URLPattern, path
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -24,13 +21,13 @@ from ..models import CreditNote, Statement
 from ..statements.api import csv_answer, csv_file
 from ..statements.closing import close_month
 from ..statements.credits import credit
+from ..statements.documents import statement_json
+from ..statements.lines import Totals
 from ..statements.margins import Margin, margin_rows, margins
 from ..statements.months import format_month, parse_month
 from .columns import amount_column, chosen_month, recent_months, this_month
-
-_TEXT, _NUMBER = '<td class="px-3 py-2">{}</td>', '<td class="px-3 py-2 text-right whitespace-nowrap">{}</td>'
-_LINE = f"<tr>{_TEXT * 4}{_NUMBER * 4}</tr>"
-_HEAD = ("", "model", "meter", "of", "quantity", "included", "overage", "cost")
+from .statement_lines import shown_lines, shown_totals
+from .upcoming import as_file, closes_on
 
 
 class ClosingForm(TenantForm):
@@ -72,10 +69,8 @@ class StatementAdmin(TenantAdmin):
     list_before_template = "admin/margins.html"
     add_form = ClosingForm
     add_fields = ("month",)
-    fields = readonly_fields = (
-        "shown_month", "shown_lines", "shown_usage", "shown_corrections", "shown_credits", "shown_total", "closed_at",
-        "closed_by_type", "file",
-    )  # fmt: skip
+    change_form_before_template = "desk/closed_statement.html"
+    fields = readonly_fields = ("shown_month", "shown_total", "closed_at", "closed_by_type")
 
     shown_usage = amount_column("usage", "Usage")
     shown_corrections = amount_column("corrections", "Corrections")
@@ -95,16 +90,6 @@ class StatementAdmin(TenantAdmin):
     def shown_month(self, row: Statement) -> str:
         return format_month(row.period_start)
 
-    @display(description="Lines")
-    def shown_lines(self, row: Statement) -> SafeString:
-        head = format_html_join("", '<th scope="col" class="px-3 py-2 text-left">{}</th>', ((name,) for name in _HEAD))
-        body = format_html_join("", _LINE, _shown(row))
-        return format_html('<table class="w-full"><tr>{}</tr>{}</table>', head, body)
-
-    @display(description="As a file")
-    def file(self, row: Statement) -> SafeString:
-        return format_html('<a href="{}">CSV</a>', reverse("admin:billing_statement_csv", args=[row.pk]))
-
     def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> Statement:
         """`close_month`."""
         closed = close_month(month=parse_month(form.cleaned_data["month"]), by=self._visitor(request).actor, now=now)
@@ -120,16 +105,41 @@ class StatementAdmin(TenantAdmin):
         return [
             path("margins.csv", view(self.margins_csv), name="billing_statement_margins"),
             path("<uuid:statement_id>/csv/", view(self.statement_csv), name="billing_statement_csv"),
+            path("<uuid:statement_id>/json/", view(self.statement_json), name="billing_statement_json"),
             *super().get_urls(),
         ]
 
     def statement_csv(self, request: HttpRequest, statement_id: Any) -> HttpResponse:
         """One statement as a table."""
+        return csv_answer(self._found(request, statement_id))
+
+    def statement_json(self, request: HttpRequest, statement_id: Any) -> HttpResponse:
+        """One statement as the API has it."""
+        row = self._found(request, statement_id)
+        shaped = statement_json(row, row.lines.order_by("position"))
+        return as_file(shaped, f"statement-{format_month(row.period_start)}.json")
+
+    def _found(self, request: HttpRequest, statement_id: Any) -> Statement:
         self._refuse_strangers(request)
         row = self.get_object(request, str(statement_id))
-        if row is None:
+        if not isinstance(row, Statement):
             raise Http404
-        return csv_answer(row)
+        return row
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With its lines and sums."""
+        self._refuse_strangers(request)
+        row: Any = self.get_object(request, object_id)
+        shown: dict[str, Any] = {}
+        if row is not None:
+            totals = Totals(row.usage, row.corrections, row.credits)
+            shown = {
+                "groups": shown_lines(row.lines.order_by("position"), row.currency),
+                "totals": shown_totals(totals, row.currency),
+            }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
     def margins_csv(self, request: HttpRequest) -> HttpResponse:
         """A month's margins by tenant, model and meter; staff only."""
@@ -145,16 +155,10 @@ class StatementAdmin(TenantAdmin):
         month = chosen_month(request) or this_month()
         rows = [_margin(group) for group in margins(first=month, last=month, group_by=["tenant"])] if staff else []
         context = {"shows_margins": staff, "month": month, "margins": rows, **(extra_context or {})}
+        if not staff:
+            open_month = this_month()
+            context |= {"open_month": open_month, "closes": closes_on(open_month)}
         return super().changelist_view(request, context)
-
-
-def _shown(statement: Statement) -> Iterable[tuple[Any, ...]]:
-    """The cells of its lines."""
-    for line in statement.lines.order_by("position"):
-        corrected = "" if line.corrected_month is None else f"{format_month(line.corrected_month)}: {line.reason}"
-        over = line.quantity - line.included
-        cost = f"{plain(line.cost)} {statement.currency}"
-        yield line.kind, line.model, line.meter, corrected, line.quantity, line.included, over, cost
 
 
 def _margin(group: Margin) -> dict[str, Any]:

@@ -1,19 +1,17 @@
-"""The ledger."""
+"""The ledger, line by line. Its sums are the usage page's."""
 
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet, Sum
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from unfold.decorators import display
 
 from tenants.desk.filters import as_uuid, one_of
 from tenants.desk.long_lists import LongListAdmin
 
 from ..models import Meter, UsageRecord
-from ..reservations import plain
-from .columns import MonthFilter, amount_column, chosen_month, this_month
+from .columns import MonthFilter, amount_column, chosen_month
 
 
 class LedgerMonthFilter(MonthFilter):
@@ -30,15 +28,14 @@ class LedgerMonthFilter(MonthFilter):
 
 @admin.register(UsageRecord)
 class UsageAdmin(LongListAdmin):
-    """The ledger, line by line, under the month's totals by model."""
+    """The ledger, line by line."""
 
-    icon, label, area = "receipt_long", "Usage", "usage"
+    icon, label, area = "receipt_long", "Ledger", "usage"
     list_display = ("occurred_at", "operation", "model", "meter", "quantity", "shown_cost", "key")
     list_filter = (LedgerMonthFilter, one_of("meter", Meter.choices, "what"))
     search_help_text = "The id of a request"
     empty_text = "Nothing has been used yet. Each request writes its lines here when it ends."
     made_at = "occurred_at"
-    list_before_template = "admin/month_totals.html"
     fields = (
         "occurred_at", "request_id", "attempt", "operation", "model", "meter", "quantity", "unit_price", "per",
         "estimated", "shown_cost", "key", "end_user", "period_start", "corrects",
@@ -58,15 +55,3 @@ class UsageAdmin(LongListAdmin):
             return rows.none()
         lines = rows.filter(request_id=ident, corrects__isnull=True)
         return rows.filter(Q(id__in=lines.values("id")) | Q(corrects__in=lines.values("id")))
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """With the totals of the month that the filter names, or of this one."""
-        month = chosen_month(request) or this_month()
-        context = {"month": month, "totals": self._totals(month) if self.may(request, "view") else []}
-        return super().changelist_view(request, {**(extra_context or {}), **context})
-
-    def _totals(self, month: date) -> list[dict[str, Any]]:
-        """One query over the month: model, meter and currency with quantity and cost."""
-        rows = UsageRecord.objects.filter(period_start=month).values("model", "meter", "currency")
-        found = rows.annotate(quantity=Sum("quantity"), cost=Sum("cost")).order_by("model", "meter", "currency")
-        return [{**row, "cost": plain(row["cost"])} for row in found]

@@ -7,7 +7,7 @@ takes what was estimated too low.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import redis
@@ -177,3 +177,28 @@ def _key(tenant_id: UUID, level: Level, what: str) -> str:
 
 def _admission(verdict: Verdict, levels: Sequence[Level]) -> Admission:
     return Admission(headers_of(verdict, levels), verdict.now)
+
+
+class InUse(NamedTuple):
+    """What a level uses at this moment: requests and tokens of the last minute, calls under way."""
+
+    requests: int
+    tokens: int
+    calls: int
+
+
+def in_use(client: redis.Redis, *, tenant_id: UUID, levels: Sequence[Level]) -> list[InUse]:
+    """What each level uses now, for people to look at; nothing is taken. What has no limit is not counted: 0.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    request = _request(tenant_id, levels, _NOTHING)
+    verdict = read(client.eval(TAKE, len(request.keys), *request.keys, *request.arguments))
+    with client.pipeline(transaction=False) as pipeline:
+        for level in levels:
+            pipeline.zcount(_key(tenant_id, level, "calls"), verdict.now, "+inf")
+        calls = pipeline.execute()
+    return [
+        InUse(used.requests, used.tokens, under_way) for used, under_way in zip(verdict.windows, calls, strict=True)
+    ]

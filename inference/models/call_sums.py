@@ -21,7 +21,7 @@ class CallHour(TenantModel):
     calls = models.BigIntegerField()
 
     app_may = ("SELECT",)
-    definer_may = ("SELECT", "INSERT", "UPDATE")
+    definer_may = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
     class Meta:
         constraints = [

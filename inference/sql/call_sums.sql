@@ -39,6 +39,28 @@ BEGIN
     RETURN v_calls;
 END $$;
 
+-- Count a tenant's calls that ended since the hour of p_since anew, for who writes calls of the past. As far as the mark:
+-- what ended later is not in the sums yet. Waits for a roll-up under way.
+CREATE OR REPLACE FUNCTION recount_calls(p_tenant uuid, p_since timestamptz)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_since timestamptz := date_trunc('hour', p_since, 'UTC');
+    v_to timestamptz;
+BEGIN
+    SELECT up_to INTO v_to FROM inference_callmark FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    DELETE FROM inference_callhour h WHERE h.tenant_id = p_tenant AND h.start >= v_since;
+    INSERT INTO inference_callhour (tenant_id, id, start, state, took, calls)
+        SELECT tenant_id, uuidv7(), start, state, took, count(*) FROM (
+            SELECT g.tenant_id, date_trunc('hour', g.finished_at, 'UTC') AS start, g.state,
+                   took_class(g.state, g.inbox, g.finished_at - g.created_at) AS took
+              FROM inference_generation g
+             WHERE g.tenant_id = p_tenant AND g.finished_at >= v_since AND g.finished_at < v_to) x
+         GROUP BY tenant_id, start, state, took;
+END $$;
+
 -- Calls that ended from p_since to p_until by bucket ('hour', 'day'), tenant, state and class of duration: the sums, and
 -- what is not in them yet, in one snapshot. Row security says whose; staff see all. Both ends are whole hours, or now.
 CREATE OR REPLACE FUNCTION calls_by_time(p_since timestamptz, p_until timestamptz, p_bucket text)
