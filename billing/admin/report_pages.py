@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
 from tenants.desk.pages import DeskData, desk_page
@@ -51,10 +51,7 @@ class MakeReport(DeskData):
     """Where buttons of other pages ask for a report; leads to the report's page."""
 
     name, path, area, reads = "make_report", "reports/make/", "reports", "change"
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """There is nothing to see."""
-        return HttpResponseNotAllowed(["POST"])
+    http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """`tasks.start_report`."""

@@ -22,6 +22,7 @@ from billing.prices import quote
 from billing.reservations import prices_json
 from billing.rollups import roll_up
 from billing.statements.closing import close_month
+from inference.call_sums import recount
 from inference.feedback.giving import give
 from tenants.api_keys import issue
 from tenants.audit import COMMAND_LINE
@@ -76,6 +77,7 @@ def make_history(*, slug: str, now: datetime) -> int:
         while batch := list(islice(rows, _TOGETHER)):
             _write(batch, now)
         roll_up()
+        recount(since=calls[0].at)
         _rate([call for call in calls if not call.failure and not call.key.embeds][-_RATED:], keys)
         _limit(keys)
         _close_last_month(now)

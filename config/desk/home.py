@@ -80,7 +80,10 @@ def ingestion() -> dict[str, Any]:
     return {"waiting": waiting, "many": waiting > _MOST, "most": _MOST, "files": list(files)}
 
 
-def recent_errors() -> list[Generation]:
-    """The last calls that failed."""
+def recent_errors() -> list[dict[str, Any]]:
+    """The last calls that failed, and why."""
     rows = Generation.objects.filter(state=Generation.State.FAILED).order_by("-id")
-    return list(rows.only("id", "model", "alias", "error", "finished_at")[:_TOP])
+    return [
+        {"call": call, "code": "error", **(call.error or {}).get("error", {})}
+        for call in rows.only("id", "model", "alias", "error", "finished_at")[:_TOP]
+    ]

@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Budget, BudgetAlert, CreditNote, Report, Statement, UsageRecord
+from billing.models import Budget, BudgetAlert, CreditNote, Report, ReportSchedule, Statement, UsageRecord
 from inference.models import (
     Feedback,
     Generation,
@@ -51,7 +51,7 @@ __all__ = ["plain_static_files"]
 MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership, Invitation,
-    AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord, Statement, CreditNote, Report,
+    AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord, Statement, CreditNote, Report, ReportSchedule,
     Generation, Grant, InferenceAttempt, Prompt, PromptVersion, Feedback, SafetyPolicy, Screening, Variant,
 ]  # fmt: skip
 ACTIONS = {
@@ -109,6 +109,10 @@ def theirs(acme: Member) -> dict[type, Any]:
             **own, kind="costs", format="csv", start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC),
             options={"models": [MARK]}, asked_by_type="x", asked_by_id=MARK,
         )  # fmt: skip
+        schedule = ReportSchedule.objects.create(
+            **own, name=MARK, every="day", kind="costs", format="csv", options={"models": [MARK]}, asked_by_type="x",
+            asked_by_id=MARK, next_start="2026-01-01", due_at=datetime(2099, 1, 1, tzinfo=UTC),
+        )  # fmt: skip
         call = Generation.objects.create(
             **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
         )
@@ -162,6 +166,7 @@ def theirs(acme: Member) -> dict[type, Any]:
             statement,
             note,
             report,
+            schedule,
             call,
             event,
             prompt,

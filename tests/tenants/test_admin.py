@@ -44,6 +44,8 @@ PAGES = {
     "billing/usagerecord": ("usage", False),
     "billing/statement": ("usage", False),
     "billing/creditnote": ("usage", False),
+    "billing/report": ("reports", True),
+    "billing/reportschedule": ("reports", True),
     "inference/generation": ("requests", False),
     "inference/grant": ("models", False),
     "inference/variant": ("models", False),
