@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from tenants.desk.pages import DeskPage, desk_page
+from tenants.ids import parse_public_id, public_id
 from tenants.models import Tenant
 
 from ..charts import stacked_cost_chart, tokens_chart, total_cost
@@ -31,6 +33,7 @@ class _Row:
     units: str
     cost: str
     of_all: int
+    only: str
 
 
 @desk_page
@@ -51,10 +54,13 @@ class UsagePage(DeskPage):
         dimensions = _DIMENSIONS | {f"{TAG}{name}": f"Tag {name}" for name in tenant.allocation_tags}
         by = self.request.GET.get("by", "")
         by = by if by in dimensions else "model"
+        only = self._only()
         shown = {
+            "only": only and {"dimension": _DIMENSIONS[only[0]].lower(), "name": names_of(only[0], [only[1]])[only[1]]},
+            "only_asked": self.request.GET["only"] if only else "",
             "period": period,
             "periods": [(name, label) for name, (label, _) in PERIODS.items()],
-            "kept": f"&by={by}",
+            "kept": "&" + urlencode({"by": by, **({"only": self.request.GET["only"]} if only else {})}),
             "now": now,
             "error": error,
             "dimensions": dimensions.items(),
@@ -64,7 +70,7 @@ class UsagePage(DeskPage):
             "exports": self.visitor.may("reports.change"),
             "last_month": period_named("last_month", now=now),
         }
-        return super().get_context_data(**shown, **self._found(period, by, tenant), **kwargs)
+        return super().get_context_data(**shown, **self._found(period, by, tenant, only), **kwargs)
 
     def _period(self, now: datetime) -> tuple[Period, str]:
         """The one that is named or, by first and last day, described; what is wrong with that."""
@@ -83,17 +89,26 @@ class UsagePage(DeskPage):
             )
         return whole_days(*days), ""
 
-    def _found(self, period: Period, by: str, tenant: Tenant) -> dict[str, Any]:
-        found = spent_by(period, by)
-        over_time = spent_over_time(period)
+    def _only(self) -> tuple[str, Any] | None:
+        """The one model, key or end user that is asked for; what is none of those asks for nothing."""
+        dimension, _, text = self.request.GET.get("only", "").partition(":")
+        if dimension in ("model", "user_id") and "\0" not in text:
+            return dimension, text
+        key = parse_public_id("key_", text) if dimension == "api_key_id" else None
+        return None if key is None else (dimension, key)
+
+    def _found(self, period: Period, by: str, tenant: Tenant, only: tuple[str, Any] | None) -> dict[str, Any]:
+        chosen = {only[0]: [only[1]]} if only else {}
+        found = spent_by(period, by, selection=Selection(only=chosen))
+        over_time = spent_over_time(period, selection=Selection(only=chosen))
         spends = [over_time.get(start, Spent()) for start in period.buckets]
         names = names_of(by, [value for value, _ in found[:_MOST_ROWS]])
         whole = sum((sum(spent.cost.values(), Decimal(0)) for _, spent in found), Decimal(0))
-        rows = [_row(names[value], spent, whole) for value, spent in found[:_MOST_ROWS]]
+        rows = [_row(names[value], spent, whole, _asking_for(by, value)) for value, spent in found[:_MOST_ROWS]]
         return {
             "figures": _figures(spends, tenant.currency),
             "charts": [
-                stacked_cost_chart(period, _parts(period, by, found, names, spends), tenant.currency),
+                stacked_cost_chart(period, _parts(period, by, found, names, spends, chosen), tenant.currency),
                 tokens_chart(period, spends),
             ],
             "rows": rows,
@@ -112,12 +127,17 @@ def _figures(spends: Sequence[Spent], currency: str) -> list[tuple[str, str, str
 
 
 def _parts(
-    period: Period, by: str, found: Sequence[tuple[Any, Spent]], names: Mapping[Any, str], all_of_it: Sequence[Spent]
+    period: Period,
+    by: str,
+    found: Sequence[tuple[Any, Spent]],
+    names: Mapping[Any, str],
+    all_of_it: Sequence[Spent],
+    chosen: Mapping[str, list[Any]],
 ) -> dict[str, Sequence[Spent]]:
     """The dearest values over time, and all others together."""
     parts: dict[str, Sequence[Spent]] = {}
     for value, _ in found[:_COLOURED]:
-        over_time = spent_over_time(period, selection=Selection(only={by: [value]}))
+        over_time = spent_over_time(period, selection=Selection(only={**chosen, by: [value]}))
         parts[names[value]] = [over_time.get(start, Spent()) for start in period.buckets]
     if len(found) > _COLOURED:
         parts["All others"] = [_rest(one, others) for one, *others in zip(all_of_it, *parts.values(), strict=True)]
@@ -131,6 +151,15 @@ def _rest(whole: Spent, parts: Sequence[Spent]) -> Spent:
     return rest
 
 
-def _row(name: str, spent: Spent, whole: Decimal) -> _Row:
+def _row(name: str, spent: Spent, whole: Decimal, only: str) -> _Row:
     share = round(100 * sum(spent.cost.values(), Decimal(0)) / whole) if whole else 0
-    return _Row(name, f"{spent.tokens:,}", f"{spent.calls:,}", f"{spent.units:,}", money(spent.cost), max(0, share))
+    return _Row(
+        name, f"{spent.tokens:,}", f"{spent.calls:,}", f"{spent.units:,}", money(spent.cost), max(0, share), only
+    )
+
+
+def _asking_for(by: str, value: Any) -> str:
+    """What `only` says to see nothing but this; empty where that cannot be asked for."""
+    if by == "api_key_id" and value:
+        return f"{by}:{public_id('key_', value)}"
+    return f"{by}:{value}" if by in ("model", "user_id") and value else ""

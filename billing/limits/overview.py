@@ -8,6 +8,8 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.db.models import Q
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tenants.models import ApiKey
 from tenants.scope import tenant_scope
@@ -36,8 +38,10 @@ class LimitUse:
 
 @lru_cache(maxsize=1)
 def _redis() -> redis.Redis:
-    """This process's connections; thread-safe. A page does not wait long for them."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)
+    """This process's connections; thread-safe. A page does not wait long for them, nor tries again."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
+    )
 
 
 def limit_uses(*, now: datetime, of_this_minute: bool) -> list[LimitUse]:

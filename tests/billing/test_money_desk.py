@@ -13,10 +13,11 @@ from billing.amounts import readable
 from billing.budgets.bars import budget_bars
 from billing.budgets.setting import set_budget
 from billing.figures import count, duration, money, share
+from billing.limits.overview import _redis
 from billing.models import BudgetAccount, LimitOverride, Report, ReportSchedule, Statement, StatementLine, UsageRecord
 from billing.periods import PERIODS, period_named, whole_days
 from tenants.audit import COMMAND_LINE
-from tenants.ids import uuid7
+from tenants.ids import public_id, uuid7
 from tenants.models import ApiKey, AuditEvent
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
@@ -111,6 +112,29 @@ def test_a_chart_shows_the_dearest_and_all_others_together(acme):
     page = desk(seat(acme, "finance")).get("/admin/usage/", {"period": "month"}).content.decode()
     last = rows(page, "Cost in USD, as a table")[-1][1:]
     assert last == [*(f"{10 - n}.00 USD" for n in range(5)), "9.00 USD"]  # 5 + 4
+
+
+def test_one_model_key_or_user_alone_is_told_apart_further(acme):
+    with acting_for(acme.tenant.id), tenant_scope():
+        key = ApiKey.objects.get()
+    charge(acme, "3", model="big", key_id=key.id, end_user="ann")
+    charge(acme, "1", model="small", key_id=key.id)
+    charge(acme, "5", model="big")
+    client = desk(seat(acme, "viewer"))
+    found = {}
+    for only in (
+        f"api_key_id:{public_id('key_', key.id)}",
+        "model:big",
+        "user_id:ann",
+        "api_key_id:nonsense",
+        "user_id:\0",
+    ):
+        page = client.get("/admin/usage/", {"by": "model", "only": only}).content.decode()
+        found[only.partition(":")[2][:8]] = {row[0]: row[3] for row in rows(page, "Usage by")}
+    everything = {"big": "8.00 USD", "small": "1.00 USD"}
+    assert list(found.values()) == [
+        {"big": "3.00 USD", "small": "1.00 USD"}, {"big": "8.00 USD"}, {"big": "3.00 USD"}, everything, everything,
+    ]  # fmt: skip
 
 
 def test_two_keys_of_one_name_are_two(acme):
@@ -289,12 +313,11 @@ def test_the_page_has_budgets_limits_and_what_is_used(acme):
     assert next(row for row in rows(page, "Limits, as") if row[0].startswith("Documents"))[1] == "0"
 
 
-def test_without_redis_the_page_says_what_it_cannot_tell(acme, monkeypatch):
-    import redis
-
-    away = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1)
-    monkeypatch.setattr("billing.limits.overview._redis", lambda: away)
+def test_without_redis_the_page_says_what_it_cannot_tell(acme, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    _redis.cache_clear()
     answer = desk(seat(acme, "developer")).get("/admin/limits/")
+    _redis.cache_clear()
     assert answer.status_code == 200
     assert "cannot be read at the moment" in answer.content.decode()
 
