@@ -7,7 +7,7 @@ from django.core.paginator import Paginator
 from django.http import Http404
 from django.urls import reverse
 
-from billing.amounts import plain
+from billing.amounts import readable
 from billing.models import Budget, LimitOverride, Subscription
 from billing.statements.margins import Margin, margins, totals
 from tenants.audit_trail import newest_of
@@ -29,11 +29,11 @@ def money_of(group: Margin | None) -> dict[str, str] | None:
         return None
     share = "" if group.share is None else f"{group.share:.1%}"
     return {
-        "price": f"{plain(group.revenue)} {group.currency}",
-        "cost": f"{plain(group.provider_cost)} {group.currency}",
-        "margin": f"{plain(group.margin)} {group.currency}",
+        "price": f"{readable(group.revenue)} {group.currency}",
+        "cost": f"{readable(group.provider_cost)} {group.currency}",
+        "margin": f"{readable(group.margin)} {group.currency}",
         "share": share,
-        "unmatched": f"{plain(group.unmatched)} {group.currency}" if group.unmatched else "",
+        "unmatched": f"{readable(group.unmatched)} {group.currency}" if group.unmatched else "",
         "look": "bad" if group.margin < 0 else "",
     }
 
