@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -16,11 +17,11 @@ from ..desk.base import TenantAdmin, TenantForm
 from ..desk.filters import WhenFilter, one_of
 from ..desk.long_lists import LongListAdmin
 from ..desk.shown_once import shown_once
-from ..errors import AtriumError
 from ..scope import acting_for
 from ..webhooks import deliveries, endpoints
 from ..webhooks.event_types import EVENT_TYPES, EVERYTHING
 from ..webhooks.models import WebhookDelivery, WebhookEndpoint
+from .webhook_pages import url_of_delivery, url_of_endpoint
 
 _CHOICES = [(EVERYTHING, "Everything"), *((name, f"{name}: {told}") for name, told in EVENT_TYPES.items())]
 
@@ -50,7 +51,8 @@ class WebhookEndpointAdmin(TenantAdmin):
 
     icon, label, area = "webhook", "Webhooks", "webhooks"
     offers = frozenset({"add", "change", "delete"})
-    list_display = ("name", "url", "state", "shown_types", "created_at")
+    list_display = ("shown_name", "url", "state", "shown_types", "created_at")
+    list_display_links = None
     search_fields = ("name", "url")
     ordering = ("-created_at",)
     actions = ("test", "rotate", "enable", "disable")
@@ -58,6 +60,10 @@ class WebhookEndpointAdmin(TenantAdmin):
     add_fields = ("name", "url", "event_types")
     fields = ("name", "url", "event_types", "state", "disabled_reason", "failing_since", "created_at", "updated_at")
     readonly_fields = ("state", "disabled_reason", "failing_since", "created_at", "updated_at")
+
+    @display(description="Name", ordering="name")
+    def shown_name(self, row: WebhookEndpoint) -> SafeString:
+        return format_html('<a href="{}">{}</a>', url_of_endpoint(row.id), row.name)
 
     @display(description="Types of events")
     def shown_types(self, row: WebhookEndpoint) -> str:
@@ -97,18 +103,11 @@ class WebhookEndpointAdmin(TenantAdmin):
 
     @admin.action(description="Send a test", permissions=["work"])
     def test(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
-        """`deliveries.test_endpoint` each, at most five."""
-        for row in list(queryset)[:5]:
-            try:
-                with acting_for(row.tenant_id):
-                    _, answer = deliveries.test_endpoint(
-                        endpoint_id=row.id, by=self._visitor(request).actor, now=datetime.now(UTC)
-                    )
-            except AtriumError as error:
-                self.message_user(request, f"{row.name}: {error.message}", messages.ERROR)
-            else:
-                level = messages.SUCCESS if answer.taken else messages.WARNING
-                self.message_user(request, f"{row.name} answered with status {answer.status}.", level)
+        """`deliveries.queue_test` each."""
+        for row in list(queryset):
+            with acting_for(row.tenant_id):
+                deliveries.queue_test(endpoint_id=row.id, by=self._visitor(request).actor)
+        self.message_user(request, "Tests are on their way. What came of them appears among the deliveries.")
 
     @admin.action(description="Rotate the secret; the old one goes on for 24 hours", permissions=["work"])
     def rotate(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> HttpResponse | None:
@@ -149,7 +148,8 @@ class WebhookDeliveryAdmin(LongListAdmin):
     """What was sent, is on its way or failed; it can be sent anew."""
 
     icon, label, area = "outbox", "Webhook deliveries", "webhooks"
-    list_display = ("created_at", "event", "endpoint", "shown_state", "attempts", "last_answer", "next_attempt_at")
+    list_display = ("shown_at", "event", "endpoint", "shown_state", "attempts", "last_answer", "next_attempt_at")
+    list_display_links = None
     list_select_related = ("event", "endpoint")
     list_filter = (one_of("state", WebhookDelivery.State.choices, "state"), WhenFilter)
     found_by = ("id", "event_id", "endpoint_id")
@@ -160,6 +160,10 @@ class WebhookDeliveryAdmin(LongListAdmin):
         "event", "endpoint", "shown_state", "attempts", "next_attempt_at", "ended_at", "created_at", "shown_log", "body",
     )  # fmt: skip
     readonly_fields = fields
+
+    @display(description="Made at (UTC)", ordering="id")
+    def shown_at(self, row: WebhookDelivery) -> SafeString:
+        return format_html('<a href="{}">{}</a>', url_of_delivery(row.id), f"{row.created_at:%Y-%m-%d %H:%M:%S}")
 
     @display(description="State", label={"delivered": "success", "pending": "info", "failed": "danger"})
     def shown_state(self, row: WebhookDelivery) -> str:

@@ -9,7 +9,7 @@ from ..errors import AtriumError, InvalidRequest, NotFound
 from ..ids import uuid7
 from ..models import Work
 from ..scope import tenant_scope
-from .delivering import State
+from .delivering import SAMPLE, State
 from .endpoints import get_endpoint
 from .event_types import EVENT_TYPES, TEST
 from .models import WebhookDelivery, WebhookEndpoint, WebhookEvent
@@ -84,17 +84,38 @@ def test_endpoint(
     return delivery, answer
 
 
+def queue_test(*, endpoint_id: UUID | None, event_type: str = TEST, by: Actor) -> WebhookDelivery:
+    """As `test_endpoint`, but a worker sends it, once, whatever comes of it: for callers who hold a transaction.
+
+    Raises:
+        NotFound: no such endpoint in this tenant.
+        InvalidRequest: no such type of event.
+        EndpointDisabled: it is.
+    """
+    if event_type not in EVENT_TYPES:
+        raise InvalidRequest(f"Invalid 'event_type': there is no '{event_type}'.", param="event_type")
+    with tenant_scope():
+        if get_endpoint(endpoint_id=endpoint_id).disabled_at is not None:
+            raise EndpointDisabled("The endpoint is disabled. Enable it first.")
+        return _recorded(endpoint_id, event_type, by)[1]
+
+
 def _sample(
     endpoint_id: UUID | None, event_type: str, by: Actor
 ) -> tuple[WebhookEndpoint, WebhookEvent, WebhookDelivery]:
     """The rows of a test. They are written before it is sent, as failed: no worker is to try it again."""
     with tenant_scope():
-        endpoint = get_endpoint(endpoint_id=endpoint_id)
-        event_id, data = uuid7(), {"id": "sample", "test": True}
-        send_event(type=event_type, data=data, object_id="sample", endpoint_id=endpoint.id, event_id=event_id)
-        delivery = WebhookDelivery.objects.select_related("event").get(event_id=event_id)
+        endpoint, delivery = _recorded(endpoint_id, event_type, by)
         Work.objects.filter(id=delivery.id).delete()
         delivery.state, delivery.attempts, delivery.next_attempt_at = State.FAILED, 1, None
         delivery.save(update_fields=["state", "attempts", "next_attempt_at"])
-        record(by=by, action="webhook_endpoint.tested", target=endpoint, changes={"type": event_type})
     return endpoint, delivery.event, delivery
+
+
+def _recorded(endpoint_id: UUID | None, event_type: str, by: Actor) -> tuple[WebhookEndpoint, WebhookDelivery]:
+    """The rows of a test, on their way; call it inside the scope."""
+    endpoint = get_endpoint(endpoint_id=endpoint_id)
+    event_id, data = uuid7(), {"id": SAMPLE, "test": True}
+    send_event(type=event_type, data=data, object_id=SAMPLE, endpoint_id=endpoint.id, event_id=event_id)
+    record(by=by, action="webhook_endpoint.tested", target=endpoint, changes={"type": event_type})
+    return endpoint, WebhookDelivery.objects.select_related("event").get(event_id=event_id)
