@@ -1,10 +1,12 @@
 """The desk's menu: which pages, in which order, under which heading.
 
-A page is a model (`app.model`) or a `tenants.desk.pages` page (its name). What stands under `PLATFORM` is shown to
+A page is a model (`app.model`) or a `tenants.desk.pages` page (its name). What stands under `FOR_STAFF` is shown to
 platform staff there and nowhere else; everybody else sees what their role may view.
 """
 
-PLATFORM = "Platform"
+PLATFORM, PRICES, BOOKS = "Platform", "Plans and prices", "The platform's books"
+#: The headings of what is the platform's alone.
+FOR_STAFF = (PLATFORM, PRICES, BOOKS)
 
 NAVIGATION: dict[str, tuple[str, ...]] = {
     "Build": (
@@ -53,6 +55,10 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "inference.model",
         "inference.deployment",
         "inference.fallback",
+    ),
+    PRICES: (
+        "price_book",
+        "plans",
         "billing.plan",
         "billing.subscription",
         "billing.limitoverride",
@@ -61,6 +67,8 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         "billing.tenantprice",
         "billing.planallowance",
         "billing.tenantallowance",
+    ),
+    BOOKS: (
         "billing.providerbill",
         "billing.skumapping",
         "billing.varianceaccount",
@@ -72,8 +80,9 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
 
 def places(*, staff: bool) -> dict[str, tuple[str, ...]]:
     """Heading → pages, for platform staff or for a tenant."""
+    own = {group: pages for group, pages in NAVIGATION.items() if group not in FOR_STAFF}
     if not staff:
-        return {group: pages for group, pages in NAVIGATION.items() if group != PLATFORM}
-    theirs = frozenset(NAVIGATION[PLATFORM])
-    own = {group: tuple(page for page in pages if page not in theirs) for group, pages in NAVIGATION.items()}
-    return own | {PLATFORM: NAVIGATION[PLATFORM]}
+        return own
+    theirs = {group: NAVIGATION[group] for group in FOR_STAFF}
+    once = {page for pages in theirs.values() for page in pages}
+    return {group: tuple(page for page in pages if page not in once) for group, pages in own.items()} | theirs

@@ -7,6 +7,7 @@ from . import (  # noqa: F401  for effect: they register themselves
     limits,
     limits_page,
     plans,
+    price_book,
     prices,
     report_pages,
     reports,

@@ -1,26 +1,33 @@
 """What usage above holds cost the platform."""
 
+from typing import Any
+
 from django.contrib import admin
-from unfold.decorators import display
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from tenants.desk.base import AtriumAdmin
 
 from ..models import VarianceAccount, VarianceAlert
 from .columns import amount_column
+from .tenant_names import tenant_column, with_tenant_names
 
 
 class VarianceAdmin(AtriumAdmin):
     """What usage above holds cost the platform; written by settlements alone."""
 
     list_filter = ("currency",)
+    list_before_template = "desk/variance_head.html"
     search_fields = ("model", "=pseudonym")
     search_help_text = "A model, or a tenant's id."
 
     shown_amount = amount_column("amount", "Cost above the holds")
 
-    @display(description="Tenant's id")
-    def shown_pseudonym(self, row: VarianceAccount | VarianceAlert) -> str:
-        return str(row.pseudonym)
+    shown_tenant = tenant_column
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With the tenants' names."""
+        return with_tenant_names(super().get_queryset(request))
 
 
 @admin.register(VarianceAccount)
@@ -28,9 +35,9 @@ class VarianceAccountAdmin(VarianceAdmin):
     """By day: with the provider's bill beside it, this says what was never worth its hold."""
 
     icon, label = "balance", "Variance account"
-    list_display = ("day", "model", "shown_pseudonym", "shown_amount", "calls")
+    list_display = ("day", "model", "shown_tenant", "shown_amount", "calls")
     ordering = ("-day", "model", "pseudonym")
-    fields = readonly_fields = ("day", "model", "shown_pseudonym", "shown_amount", "calls")
+    fields = readonly_fields = ("day", "model", "shown_tenant", "shown_amount", "calls")
 
 
 @admin.register(VarianceAlert)
@@ -38,6 +45,6 @@ class VarianceAlertAdmin(VarianceAdmin):
     """By hour: upstreams that reported more than they were asked for."""
 
     icon, label = "notification_important", "Variance alerts"
-    list_display = ("hour", "model", "shown_pseudonym", "shown_amount", "calls", "raised_at")
+    list_display = ("hour", "model", "shown_tenant", "shown_amount", "calls", "raised_at")
     ordering = ("-hour", "model", "pseudonym")
-    fields = readonly_fields = ("hour", "model", "shown_pseudonym", "shown_amount", "calls", "raised_at")
+    fields = readonly_fields = ("hour", "model", "shown_tenant", "shown_amount", "calls", "raised_at")
