@@ -129,6 +129,16 @@ def environment(request: HttpRequest) -> list[str] | None:
     return ["Demo: the history is made up", "warning"] if demo else None
 
 
+def alpine_scope(request: HttpRequest) -> str:
+    """What lets unfold's pages work without `'unsafe-eval'`."""
+    return static("desk/alpine_csp.js")
+
+
+def favicon(request: HttpRequest) -> str:
+    """What a browser's tab shows."""
+    return static("desk/favicon.svg")
+
+
 def account_links(request: HttpRequest) -> list[dict[str, str]]:
     """The menu under the visitor's name."""
     links = []

@@ -1,10 +1,11 @@
 """What a browser may do with our answers: a strict Content-Security-Policy, loosened page by page where it must be.
 
-Nothing loads from another host anywhere. What the two kinds of pages need beyond `'self'`, and why:
+Nothing loads from another host anywhere, and no text becomes a script: neither inline nor by `eval`. unfold's Alpine
+would need the latter, so `config/vendor` puts Alpine's own CSP build in its place (`@alpinejs/csp` 3.17.4 from npm, its
+`dist/cdn.min.js` as it is), and `desk/alpine_csp.js` gives it what unfold's expressions expect.
 
-- the admin: `'unsafe-eval'` for scripts, because unfold's Alpine evaluates its attributes with `new Function` (there are
-  no inline scripts, so `'unsafe-inline'` stays out, and with it what a stored `<script>` would need to run);
-- the admin and the API's page: inline styles (unfold's theme colours, Swagger UI), and images in `data:` URLs.
+What the admin and the API's page need beyond `'self'`: inline styles (unfold's theme colours, Swagger UI), and images in
+`data:` URLs.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,7 @@ def _policy(directives: dict[str, str]) -> str:
 
 
 DATA = _policy({"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"})
-DOCS = _policy(_PAGE)
-ADMIN = _policy(_PAGE | {"script-src": "'self' 'unsafe-eval'"})
+PAGES = _policy(_PAGE)
 
 
 def ContentSecurityMiddleware(get_response: _View) -> _View:  # noqa: N802
@@ -49,6 +49,4 @@ def ContentSecurityMiddleware(get_response: _View) -> _View:  # noqa: N802
 
 
 def _policy_of(path: str) -> str:
-    if path.startswith("/admin/"):
-        return ADMIN
-    return DOCS if path == "/v1/docs" else DATA
+    return PAGES if path.startswith("/admin/") or path == "/v1/docs" else DATA

@@ -154,6 +154,8 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
+# Takes the place of files that packages bring: see `config.content_security`.
+STATICFILES_DIRS = [BASE_DIR / "config" / "vendor"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -293,6 +295,8 @@ UNFOLD = {
     "ACCOUNT": {"navigation": "config.admin_site.account_links"},
     "ENVIRONMENT": "config.admin_site.environment",
     "STYLES": ["config.admin_site.stylesheet"],
+    "SCRIPTS": ["config.admin_site.alpine_scope"],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "config.admin_site.favicon"}],
 }
 
 # --- accounts --------------------------------------------------------------------------------------------------------
