@@ -12,7 +12,7 @@ from django.urls import reverse
 from tenants.desk.pages import DeskPage, desk_page
 from tenants.models import Tenant
 
-from ..models import Meter, Plan, PlanAllowance, Price, Subscription, TenantPrice
+from ..models import Plan, PlanAllowance, Price, Subscription, TenantPrice
 from ..models.prices import BookPrice, PriceBase
 from ..prices.quotes import short
 from ..prices.reading import Dated, Entry, currencies, read_book
@@ -41,7 +41,7 @@ def _shown(dated: Dated) -> dict[str, Any]:
 def _entry(entry: Entry) -> dict[str, Any]:
     margin = entry.margin
     return {
-        "meter": Meter(entry.meter).label if entry.meter in Meter.values else entry.meter,
+        "meter": entry.meter.replace("_", " ").replace("ocr", "OCR"),
         "price": _shown(entry.prices),
         "costs": [(provider or "any provider", _shown(dated)) for provider, dated in sorted(entry.costs.items())],
         "margin": None if margin is None else f"{margin:.1%}",
@@ -156,5 +156,5 @@ def _included() -> dict[Any, list[str]]:
     told: dict[Any, list[str]] = {}
     for (plan_id, meter, model), row in newest.items():
         of = f" of {model}" if model else ""
-        told.setdefault(plan_id, []).append(f"{row.quantity:,} {Meter(meter).label.lower()}{of}")
+        told.setdefault(plan_id, []).append(f"{row.quantity:,} {meter.replace('_', ' ').replace('ocr', 'OCR')}{of}")
     return told

@@ -1,6 +1,7 @@
 """The switches that take a model or one deployment out of service. For platform staff."""
 
 from datetime import datetime
+from math import ceil
 
 from django.http import Http404
 from django.urls import reverse
@@ -30,7 +31,7 @@ class ModelSwitch(SwitchPage):
             out=model.out_of_service_since is not None,
             back=reverse("admin:deployments"),
             does_out=_does_out(model),
-            does_back=[f"Its enabled deployments are asked again within {REMEMBER_SECONDS:.0f} seconds."],
+            does_back=[f"Its enabled deployments are asked again within {ceil(REMEMBER_SECONDS)} seconds."],
             since=model.out_of_service_since,
             reason=model.out_of_service_reason,
         )
@@ -47,7 +48,7 @@ class ModelSwitch(SwitchPage):
 
 
 def _does_out(model: Model) -> list[str]:
-    seconds = f"within {REMEMBER_SECONDS:.0f} seconds"
+    seconds = f"within {ceil(REMEMBER_SECONDS)} seconds"
     tenants = Grant.objects.filter(model=model, by_tenant=False).order_by().values("tenant").distinct().count()
     platforms = Deployment.objects.filter(model=model, enabled=True).count()
     own = TenantDeployment.objects.filter(model=model, enabled=True).count()
@@ -89,7 +90,7 @@ class DeploymentSwitch(SwitchPage):
         if found is None:
             raise Http404
         others = Deployment.objects.filter(model=found.model, enabled=True).exclude(id=found.id).count()
-        seconds = f"within {REMEMBER_SECONDS:.0f} seconds"
+        seconds = f"within {ceil(REMEMBER_SECONDS)} seconds"
         left = f"{others} other deployment{'' if others == 1 else 's'} of {found.model.name} take its calls."
         return Switched(
             name=found.name,

@@ -1,6 +1,7 @@
 """The switch that takes a tenant out of service. For platform staff."""
 
 from datetime import datetime
+from math import ceil
 
 from django.conf import settings
 from django.http import Http404
@@ -48,11 +49,11 @@ class TenantSwitch(SwitchPage):
 def _does_out(tenant: Tenant) -> list[str]:
     keys = ApiKey.objects.filter(tenant=tenant, revoked_at=None).count()
     waiting = Work.objects.filter(tenant=tenant).count()
-    seconds = f"{settings.API_KEY_CACHE_SECONDS:.0f}"
+    seconds = ceil(settings.API_KEY_CACHE_SECONDS)
     return [
         f"Its API keys ({keys}) are refused within {seconds} seconds: every call answers 403 tenant_suspended.",
         "Batches stand still; links to its reports stop working.",
-        f"What was accepted before is finished: {waiting} piece{'' if waiting == 1 else 's'} of work wait or run now.",
+        f"What was accepted before is finished. Calls, files and messages that wait or run now: {waiting}.",
         "Its people can still log in and look, and its owners read the reason in their audit log.",
         "Nothing is deleted. Stored files go on to be metered, and its statements are made as usual.",
     ]
