@@ -12,6 +12,7 @@ from uuid import UUID
 from billing.limits import limits_in_force
 from billing.models import Meter
 from billing.prices import UnitPrice
+from billing.reservations import plain
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 
@@ -41,6 +42,11 @@ class CardPrice:
     amount: Decimal
     per: int
     tiers: bool
+
+    @property
+    def plain(self) -> str:
+        """The amount, in digits."""
+        return plain(self.amount)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,13 @@ def model_cards(*, now: datetime, kind: str | None = None, grant_id: UUID | None
         return [_card(row, prices, places, usable=row.id in usable) for row in wanted]
 
 
+def own_places(*, model_id: UUID) -> list[TenantDeployment]:
+    """The current tenant's own accounts for a model; credentials stay in the database."""
+    with tenant_scope():
+        rows = TenantDeployment.objects.filter(model_id=model_id).order_by("name")
+        return list(rows.defer(*TenantDeployment.CREDENTIALS))
+
+
 @dataclass(frozen=True)
 class _Places:
     """By model id: the tenant's own accounts, the platform's deployments, the names of the fallbacks."""
@@ -118,11 +131,17 @@ def _card(row: Grant, prices: Mapping[tuple[str, str], UnitPrice], places: _Plac
         fallbacks=places.fallbacks.get(row.model_id, []) if row.fallbacks else [],
         own_accounts=places.own.get(row.model_id, 0),
         platform_places=places.platform.get(row.model_id, 0),
-        unusable="" if usable else _reason(row),
+        unusable=why_unusable(row, usable=usable, stood_in=bool(places.fallbacks.get(row.model_id))),
     )
 
 
-def _reason(row: Grant) -> str:
+def why_unusable(row: Grant, *, usable: bool, stood_in: bool) -> str:
+    """Why an alias answers no call; empty where it does, by its model or by one that stands in."""
+    if row.model.out_of_service_since is not None and not (stood_in and row.fallbacks):
+        # The operator's reason is the operator's own.
+        return "The platform took the model out of service for now."
+    if usable:
+        return ""
     if row.variant is not None and row.variant.state != Variant.State.LIVE:
         return f"The variant {row.variant.name} is {row.variant.state}; an alias answers once it is live."
     if not limits_in_force().may_call(row.model.name):

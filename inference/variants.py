@@ -88,6 +88,19 @@ def find_variant(variant_id: UUID | None) -> Variant:
     return row
 
 
+def look_at(*, variant_id: UUID) -> tuple[Variant, list[Grant]]:
+    """A variant of the current tenant, and the aliases that name it.
+
+    Raises:
+        NotFound: no such variant in this tenant.
+    """
+    with tenant_scope():
+        row = Variant.objects.select_related("base").filter(id=variant_id).first()
+        if row is None:
+            raise NotFound("No such variant.")
+        return row, list(Grant.objects.filter(Q(variant=row) | Q(canary_variant=row)).order_by("alias"))
+
+
 def set_adapter(*, variant_id: UUID | None, adapter: str, by: Actor, by_tenant: bool = True) -> Variant:
     """Say what the base's deployments know a variant as, before it is served.
 

@@ -40,6 +40,8 @@ WHO_MAY: dict[str, tuple[str, ...]] = {
     "documents.view": ("owner", "admin", "developer", "viewer"),
     "documents.change": ("owner", "admin", "developer"),
     "models.view": ("owner", "admin", "developer", "viewer"),
+    "variants.view": ("owner", "admin", "developer", "viewer"),
+    "variants.change": ("owner", "admin"),  # what answers the tenant's users
     "prompts.view": ("owner", "admin", "developer", "viewer"),
     "prompts.change": ("owner", "admin", "developer"),
     "playground.view": ("owner", "admin", "developer"),

@@ -14,4 +14,5 @@ from . import (  # noqa: F401  they register themselves
     service,
     switches,
     tenants,
+    variant_page,
 )

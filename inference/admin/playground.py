@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django_ratelimit.core import is_ratelimited
 
 from billing.reservations import plain
@@ -56,6 +56,7 @@ class PlaygroundPage(DeskPage):
                 "doors": _doors(),
                 "models": {card.grant.alias: _model(card, found.currency) for card in found.models},
                 "former": former,
+                "model": self.request.GET.get("model", ""),
                 "prompt": self.request.GET.get("prompt", ""),
                 "version": self.request.GET.get("version", ""),
                 "advice": ADVICE,
@@ -164,16 +165,8 @@ def _doors() -> dict[str, str]:
         "key": reverse("admin:playground_key"),
         "call": reverse("admin:playground_call", args=["id"]),
         "prompt": reverse("admin:playground_prompt", args=[_ANY]).replace(str(_ANY), "id"),
-        "file": _file_page().replace(str(_ANY), "id"),
+        "file": reverse("admin:file_preview", args=[_ANY]).replace(str(_ANY), "id"),
     }
-
-
-def _file_page() -> str:
-    """The page on which a citation opens its file."""
-    try:
-        return reverse("admin:file_preview", args=[_ANY])
-    except NoReverseMatch:
-        return reverse("admin:knowledge_file_change", args=[_ANY])
 
 
 def _model(card: ModelCard, currency: str) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 import time
 from functools import lru_cache
+from typing import Any
 
 import redis
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from unfold.decorators import display
 
 from billing.reservations import plain
@@ -62,9 +66,9 @@ class FallbackAdmin(AtriumAdmin):
 
 @admin.register(Variant)
 class VariantAdmin(TenantAdmin):
-    """A tenant's fine-tunes. Their states change through the API."""
+    """A tenant's fine-tunes; a member's have a page on which their states change."""
 
-    icon, area = "tune", "models"
+    icon, area = "tune", "variants"
     list_display = ("name", "base", "adapter", "state", "served_by", "created_at")
     list_select_related = ("base",)
     list_filter = ("state",)
@@ -72,6 +76,15 @@ class VariantAdmin(TenantAdmin):
     ordering = ("name",)
     fields = ("name", "base", "adapter", "state", "served_by", "created_at")
     readonly_fields = ("served_by", "created_at")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A member's is its own page."""
+        self._refuse_strangers(request)
+        if self._visitor(request).staff or self.get_object(request, unquote(object_id)) is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        return HttpResponseRedirect(reverse("admin:variant", args=[unquote(object_id)]))
 
     @display(description="Served by")
     def served_by(self, row: Variant) -> str:

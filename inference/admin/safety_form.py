@@ -37,10 +37,11 @@ _LANGUAGES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", 
 class Cell:
     """One screen at one stage: the choices that it has; none where it does not exist."""
 
-    name: str
-    label: str
-    action: str
-    choices: Sequence[tuple[str, str]]
+    stage: str
+    name: str = ""
+    label: str = ""
+    action: str = ""
+    choices: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,11 @@ def rows_of(settings: SafetySettings, *, moderated: bool) -> list[Row]:
 
 def _cell(settings: SafetySettings, stage: Any, name: str, title: str) -> Cell:
     if (stage, name) in _NOWHERE:
-        return Cell("", "", "", [])
+        return Cell(STAGES[stage])
     chosen = getattr(settings.stage(stage), name)
     offered = [pair for pair in ACTIONS.items() if not (name == "moderation" and pair[0] == "mask")]
-    return Cell(f"{stage}.{name}", f"{title}, {STAGES[stage]}", chosen.action if chosen else "", offered)
+    words = STAGES[stage]
+    return Cell(words, f"{stage}.{name}", f"{title}, {words}", chosen.action if chosen else "", offered)
 
 
 def lists_of(settings: SafetySettings) -> dict[str, Any]:

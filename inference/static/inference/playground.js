@@ -227,6 +227,7 @@ function start(data) {
         event.target.textContent = "Copied";
     });
 
+    if (data.model in data.models) settings.elements.model.value = data.model;
     if (data.former) fill(data.former);
     if (data.prompt) prompts.choose(data.prompt, data.version);
     showModel();
