@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 verify-providers verify-clients verify-crashes lint check-production prove bench bench-gateway bench-retrieval bench-billing eval-retrieval eval-safety lock clean
+.PHONY: demo run test verify-s3 verify-providers verify-clients verify-crashes lint check-production prove bench bench-gateway bench-retrieval bench-billing bench-admin eval-retrieval eval-safety lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -90,6 +90,9 @@ bench-retrieval: .venv/.dev  ## a million vectors of 1,000 tenants: recall and t
 
 bench-billing: .venv/.dev  ## reports and exports over ten million ledger lines, and the limiter's rate over a minute
 	@$(BIN)/python -m tests.bench.billing && $(BIN)/python -m tests.bench.rate
+
+bench-admin: .venv/.dev  ## the admin's long lists at a million requests of one tenant: each filter, search and deep page
+	@$(BIN)/python -m tests.bench.admin
 
 lock:  ## pin requirements*.in again (needs uv)
 	@for name in requirements requirements-dev requirements-tools requirements-swift requirements-clients requirements-llama; do $(BIN)/uv pip compile -q --universal --python-version 3.11 \

@@ -265,6 +265,11 @@ class VectorStoreFile(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file"),
             models.Index(
+                fields=["tenant", "state", "id"],
+                name="knowledge_store_file_undone",
+                condition=~models.Q(state="completed"),
+            ),
+            models.Index(
                 fields=["tenant", "store"],
                 name="knowledge_restricted_file",
                 condition=models.Q(allowed_groups__isnull=False),

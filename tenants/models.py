@@ -275,7 +275,13 @@ class AuditEvent(TenantModel):
 
     class Meta:
         constraints = [TenantOwned(name="tenants_auditevent_owned")]
-        indexes = [models.Index(fields=["tenant", "-created_at"], name="tenants_audit_recent")]
+        indexes = [
+            models.Index(fields=["tenant", "-created_at"], name="tenants_audit_recent"),
+            models.Index(fields=["tenant", "action", "id"], name="tenants_audit_action"),
+            models.Index(fields=["tenant", "object_id", "id"], name="tenants_audit_object"),
+            models.Index(fields=["tenant", "actor_id", "id"], name="tenants_audit_actor"),
+            models.Index(fields=["tenant", "actor_type", "id"], name="tenants_audit_actor_type"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_type} {self.object_id}"

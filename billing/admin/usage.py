@@ -7,10 +7,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from tenants.desk.filters import as_uuid, one_of
+from tenants.desk.filters import WhenFilter, as_uuid
 from tenants.desk.long_lists import LongListAdmin
 
-from ..models import Meter, UsageRecord
+from ..models import UsageRecord
 from .columns import MonthFilter, amount_column, chosen_month
 
 
@@ -32,7 +32,7 @@ class UsageAdmin(LongListAdmin):
 
     icon, label, area = "receipt_long", "Ledger", "usage"
     list_display = ("occurred_at", "operation", "model", "meter", "quantity", "shown_cost", "key")
-    list_filter = (LedgerMonthFilter, one_of("meter", Meter.choices, "what"))
+    list_filter = (LedgerMonthFilter, WhenFilter)
     search_help_text = "The id of a request"
     empty_text = "Nothing has been used yet. Each request writes its lines here when it ends."
     made_at = "occurred_at"
@@ -53,5 +53,5 @@ class UsageAdmin(LongListAdmin):
         ident = as_uuid(term)
         if ident is None:
             return rows.none()
-        lines = rows.filter(request_id=ident, corrects__isnull=True)
-        return rows.filter(Q(id__in=lines.values("id")) | Q(corrects__in=lines.values("id")))
+        lines = list(rows.filter(request_id=ident, corrects__isnull=True).values_list("id", flat=True))
+        return rows.filter(Q(id__in=lines) | Q(corrects__in=lines))

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from unfold.decorators import display
 from unfold.views import ChangeList
 
@@ -21,6 +21,8 @@ from ..explorer.story import story_of
 from ..models import Generation, Grant
 
 _MOST_CHOICES = 200
+#: A blank at which a narrow column does not break.
+_NARROW = "\u00a0"
 _STATES = {"queued": "in progress", "running": "in progress"}
 
 
@@ -97,7 +99,7 @@ class GenerationAdmin(LongListAdmin):
 
     icon, label, area = "bolt", "Requests", "requests"
     list_display = (
-        "arrived", "shown_state", "alias", "key", "end_user", "tokens", "cost", "took", "error_code",
+        "arrived", "shown_state", "model_name", "key", "end_user", "tokens", "cost", "took", "error_code",
     )  # fmt: skip
     list_filter = (
         StateFilter, WhenFilter, ModelFilter, KeyFilter,
@@ -155,7 +157,7 @@ class GenerationAdmin(LongListAdmin):
             "opts": self.opts,
             "story": story,
             "sees": sees,
-            "playground": _link("playground") if visitor.may("playground.change") and sees["content"] else "",
+            "playground": reverse("admin:playground") if visitor.may("playground.change") and sees["content"] else "",
         }
         return TemplateResponse(request, "desk/request.html", context)
 
@@ -163,7 +165,7 @@ class GenerationAdmin(LongListAdmin):
 
     @display(description="Time (UTC)")
     def arrived(self, row: Generation) -> str:
-        return f"{row.created_at:%d %b %Y %H:%M:%S}"
+        return f"{row.created_at:%d %b %Y, %H:%M:%S}".replace(" ", _NARROW)
 
     @display(
         description="State",
@@ -171,6 +173,10 @@ class GenerationAdmin(LongListAdmin):
     )
     def shown_state(self, row: Generation) -> str:
         return _STATES.get(row.state, row.state)
+
+    @display(description="Model")
+    def model_name(self, row: Generation) -> str:
+        return row.alias
 
     @display(description="Key")
     def key(self, row: Any) -> str:
@@ -181,26 +187,18 @@ class GenerationAdmin(LongListAdmin):
         figures = row.figures
         if not figures.input_tokens and not figures.output_tokens:
             return "cached" if figures.cached else ""
-        return f"{figures.input_tokens:,} / {figures.output_tokens:,}"
+        return f"{figures.input_tokens:,} / {figures.output_tokens:,}".replace(" ", _NARROW)
 
     @display(description="Cost")
     def cost(self, row: Any) -> str:
-        return "" if row.figures.cost is None else f"{plain(row.figures.cost)} {row.figures.currency}"
+        return "" if row.figures.cost is None else f"{plain(row.figures.cost)}{_NARROW}{row.figures.currency}"
 
     @display(description="Took")
     def took(self, row: Generation) -> str:
         if row.finished_at is None:
             return ""
-        return f"{(row.finished_at - row.created_at).total_seconds():,.2f} s"
+        return f"{(row.finished_at - row.created_at).total_seconds():,.2f}{_NARROW}s"
 
     @display(description="Error")
     def error_code(self, row: Generation) -> str:
         return str(((row.error or {}).get("error") or {}).get("code") or "")
-
-
-def _link(name: str) -> str:
-    """A page of the desk, where this installation has it."""
-    try:
-        return reverse(f"admin:{name}")
-    except NoReverseMatch:
-        return ""

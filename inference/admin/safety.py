@@ -49,7 +49,6 @@ class ScreeningAdmin(LongListAdmin):
     list_display = ("screen", "action", "stage", "found", "count", "call", "created_at")
     list_filter = (
         one_of("action", Screening.Action.choices, "action"),
-        one_of("stage", Screening.Stage.choices, "looked at"),
         exactly("screen", "Screen"),
         WhenFilter,
     )  # fmt: skip

@@ -36,7 +36,12 @@ class InferenceAttempt(TenantModel):
 
     class Meta:
         constraints = [TenantOwned(name="inference_inferenceattempt_owned")]
-        indexes = [models.Index(fields=["tenant", "generation_id"], name="inference_attempt_generation")]
+        indexes = [
+            models.Index(fields=["tenant", "generation_id"], name="inference_attempt_generation"),
+            models.Index(
+                fields=["tenant", "category", "id"], name="inference_attempt_failed", condition=~models.Q(category="")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.number}. {self.deployment}"

@@ -35,7 +35,11 @@ class Feedback(TenantModel):
             ),
             models.CheckConstraint(condition=models.Q(rating__in=[-1, 0, 1]), name="inference_feedback_rating"),
         ]
-        indexes = [models.Index(fields=["tenant", "end_user"], name="inference_feedback_end_user")]
+        indexes = [
+            models.Index(fields=["tenant", "end_user"], name="inference_feedback_end_user"),
+            models.Index(fields=["tenant", "rating", "id"], name="inference_feedback_by_rating"),
+            models.Index(fields=["tenant", "alias", "id"], name="inference_feedback_by_alias"),
+        ]
 
     def __str__(self) -> str:
         return f"feedback on {self.generation_id}"

@@ -47,6 +47,7 @@ class Generation(TenantModel):
     definer_may = ("SELECT",)
 
     class Meta:
+        verbose_name = "request"
         constraints = [TenantOwned(name="inference_generation_owned")]
         indexes = [
             models.Index(

@@ -72,6 +72,8 @@ class Screening(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "generation_id"], name="inference_screening_call"),
             models.Index(fields=["tenant", "-created_at"], name="inference_screening_recent"),
+            models.Index(fields=["tenant", "action", "id"], name="inference_screening_action"),
+            models.Index(fields=["tenant", "screen", "id"], name="inference_screening_screen"),
         ]
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from django import template
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from billing.reservations import plain
 
@@ -19,6 +19,12 @@ def amount(value: Decimal | None) -> str:
 
 
 @register.filter
+def number(value: int) -> str:
+    """With its thousands apart."""
+    return f"{value:,}"
+
+
+@register.filter
 def milliseconds(value: float | None) -> str:
     """With a unit that suits it."""
     if value is None:
@@ -28,9 +34,6 @@ def milliseconds(value: float | None) -> str:
 
 @register.filter
 def place_url(passage: Found) -> str:
-    """Where a passage stands in its file's text; where that page is not there, the document."""
-    try:
-        url = reverse("admin:file_preview", args=[passage.file_id])
-    except NoReverseMatch:
-        return reverse("admin:knowledge_vectorstorefile_change", args=[passage.document_id])
-    return f"{url}?start={passage.start}&page={passage.page or ''}"
+    """Where a passage stands in its file's text."""
+    url = reverse("admin:file_preview", args=[passage.file_id])
+    return f"{url}?start={passage.start}&end={passage.end}"

@@ -92,7 +92,7 @@ class LongList(DeskList):
         if backwards:
             found.reverse()
         self.result_list: Any = found
-        self.result_count, self.full_result_count = len(found), None
+        self.result_count = self.full_result_count = len(found)  # else unfold offers to show all
         self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all, self.multi_page = False, False
         newer = more if backwards else bool(self._at[AFTER])

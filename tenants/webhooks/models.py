@@ -88,6 +88,11 @@ class WebhookDelivery(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "endpoint", "id"], name="tenants_webhookdelivery_list"),
             models.Index(fields=["tenant", "event"], name="tenants_webhookdelivery_event"),
+            models.Index(
+                fields=["tenant", "state", "id"],
+                name="tenants_webhookdelivery_undone",
+                condition=~models.Q(state="delivered"),
+            ),
         ]
 
     def __str__(self) -> str:

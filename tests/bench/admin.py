@@ -142,7 +142,7 @@ _ASKED: dict[str, list[dict[str, str]]] = {
     ],
     "billing/usagerecord": [{"month": "{month}"}, {"month": "{last_month}"}, {"q": "{call}"}, {"q": "{none}"}],
     "inference/screening": [
-        {"action": "block"}, {"action": "flag"}, {"stage": "output"}, {"screen": "pii"}, {"screen": "nothing"}, {"when": "7d"},
+        {"action": "block"}, {"action": "flag"}, {"screen": "pii"}, {"screen": "nothing"}, {"when": "7d"},
         {"q": "{call}"}, {"q": "{none}"},
     ],
     "inference/feedback": [
@@ -232,7 +232,9 @@ def _furnish(ident: UUID) -> None:
 
 
 def _without_indexes(cursor: Any, table: str, insert: str) -> None:
-    """Indexes that are not unique are made anew after the rows."""
+    """Indexes that are not unique are made anew after the rows. A table that a run filled which broke off is left."""
+    if cursor.execute(f"SELECT EXISTS (SELECT FROM {table})").fetchone()[0]:
+        return
     cursor.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s AND indexdef NOT LIKE 'CREATE UNIQUE%%'",
         [table],
@@ -240,7 +242,6 @@ def _without_indexes(cursor: Any, table: str, insert: str) -> None:
     indexes = cursor.fetchall()
     for name, _ in indexes:
         cursor.execute(f'DROP INDEX "{name}"')
-    cursor.execute(f"TRUNCATE {table}")  # what a run that broke off left
     cursor.execute(insert.replace("%%", "%"))
     for _, definition in indexes:
         cursor.execute(definition)
