@@ -33,7 +33,7 @@ PROOFS = {
     12: "stopping",
     13: "doors",
     14: "injection",
-    15: "secret_keys",
+    15: "keys_and_desk",
     18: "batches",
 }
 _SHOWN = 5

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 from django.apps import apps
@@ -16,6 +16,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from inference.models import Model
+from tenants.desk.pages import PAGES
 from tenants.ids import uuid7
 from tenants.managers import TenantModel
 from tests.prove.furniture import Furnished, fingerprint, furnish, row_of
@@ -217,9 +219,11 @@ def _admin(ground: Ground, acme: Furnished, globex: Furnished) -> Iterator[tuple
     """Every admin page that takes an object, by globex's owner, and the bulk actions."""
     client = Client(raise_request_exception=False)
     client.force_login(globex.owner)
+    yield from _desk_pages(ground, client, acme)
+    own = {f"admin/{page.path}" for page in PAGES.values()}
     for route in _routes(get_resolver()):
         found = re.match(r"admin/(\w+)/(\w+)/", route)
-        if not found or not _PARAMETER.search(route):
+        if not found or not _PARAMETER.search(route) or route in own:
             continue
         model = apps.get_model(found[1], found[2])
         theirs = row_of(ground, model, acme)
@@ -241,6 +245,24 @@ def _admin(ground: Ground, acme: Furnished, globex: Furnished) -> Iterator[tuple
             f"admin r/{found[2]}",
             *(_page(client, "get", f"/admin/r/{kind}/{key}/", key) for key in _pair(model, theirs)),
         )
+
+
+def _desk_pages(ground: Ground, client: Client, acme: Furnished) -> Iterator[tuple[str, Any, Any]]:
+    """Pages and scripts' doors of the desk's own that are about an object."""
+    ids = {name: str(UUID(hex=text[-32:])) for name, text in acme.ids.items() if re.search("[0-9a-f]{32}$", text)}
+    ids |= {"call_id": acme.ids["completion_id"], "model_id": str(row_of(ground, Model, acme))}
+    missing = {name: re.sub("[0-9a-f]{12}$", uuid4().hex[20:], text) for name, text in ids.items()}
+    for name, page in PAGES.items():
+        names = _PARAMETER.findall(page.path)
+        if unknown := set(names) - set(ids):
+            yield f"admin page {name}: no foreign id known for {unknown}", True, False
+        elif names:
+            for method in ("get", "post"):
+                told = [
+                    _page(client, method, f"/admin{_filled(page.path, known)}", known[names[0]])
+                    for known in (ids, missing)
+                ]
+                yield f"admin page {method} {name}", *told
 
 
 def _pair(model: Any, theirs: Any) -> tuple[Any, Any]:
