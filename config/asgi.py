@@ -10,10 +10,12 @@ from config.garbage import settle_down
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 _django = get_asgi_application()
 
+from config.body_limit import BodyLimit  # noqa: E402  needs the apps that get_asgi_application() loads
 from inference.endpoints import ENDPOINTS  # noqa: E402  needs the apps that get_asgi_application() loads
 from inference.gateway import Gateway  # noqa: E402  likewise
 
 _gateway = Gateway()
+_limited = BodyLimit(_django)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -23,7 +25,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in ENDPOINTS:
         await _gateway(scope, receive, send)
     else:
-        await _django(scope, receive, send)
+        await _limited(scope, receive, send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
