@@ -11,7 +11,7 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         """Import for effect: tasks declared with `shared_task` bind to this application."""
         from inference.embedding import embedder_for
-        from inference.reranking import reranker_for
+        from inference.reranking import reranker_for, reranker_names
         from inference.rewriting import default_writer
         from knowledge import ports
 
@@ -19,4 +19,5 @@ class ConfigConfig(AppConfig):
 
         ports.wire(embedder_for)
         ports.wire_reranker(reranker_for)
+        ports.wire_reranker_names(reranker_names)
         ports.wire_text_model(default_writer)

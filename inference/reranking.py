@@ -85,6 +85,11 @@ def _scores(answer: Any, count: int) -> list[float]:
     return [1 / (1 + math.exp(-max(-60.0, min(60.0, score)))) for score in scores]
 
 
+def reranker_names() -> list[str]:
+    """The aliases under which the current tenant has re-ranking models."""
+    return sorted(row.alias for row in granted_models(Model.Kind.RERANK))
+
+
 def reranker_for(alias: str) -> RemoteReranker | None:
     """The current tenant's re-ranking model of this alias; None where it has no such grant.
 

@@ -97,7 +97,7 @@ def create_file(*, upload: Upload, purpose: str, by: Actor, now: datetime, lifet
         filename=upload.filename,
         bytes=upload.size,
         mime_type=mime_type_of(upload.filename),
-        sha256=_digest(upload.content),
+        sha256=digest_of(upload.content),
         # Clients wait for "processed"; the bytes are all there, and what reads them reports on its own object.
         status=File.Status.PROCESSED,
         expires_at=now + lifetime if lifetime is not None else None,
@@ -149,7 +149,7 @@ def keep_output(
         filename=filename,
         bytes=size,
         mime_type=mime_type_of(filename),
-        sha256=_digest(content),
+        sha256=digest_of(content),
         storage_key=storage.put(file_id, content),
         status=File.Status.PROCESSED,
         expires_at=expires_at,
@@ -181,7 +181,8 @@ def check_description(*, purpose: str, filename: str, lifetime: timedelta | None
         )
 
 
-def _digest(content: BinaryIO) -> str:
+def digest_of(content: BinaryIO) -> str:
+    """The SHA-256 of all of it, in hexadecimal digits; it is then at its beginning again."""
     digest = sha256()
     content.seek(0)
     while part := content.read(_READ_BYTES):

@@ -264,6 +264,7 @@ class VectorStoreFile(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant", "file"], name="knowledge_store_file_by_file"),
+            models.Index(fields=["tenant", "store", "state", "file"], name="knowledge_store_file_states"),
             models.Index(
                 fields=["tenant", "state", "id"],
                 name="knowledge_store_file_undone",

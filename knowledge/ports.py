@@ -117,6 +117,7 @@ class TextModel(Protocol):
 
 EmbedderSource = Callable[[str], Embedder]
 RerankerSource = Callable[[str], Reranker | None]
+RerankerNames = Callable[[], list[str]]
 TextModelSource = Callable[[], TextModel | None]
 
 
@@ -157,6 +158,22 @@ def reranker_for(alias: str) -> Reranker | None:
     if _reranker_source is None:
         raise NotWired("knowledge.ports.wire_reranker() was not called")
     return _reranker_source(alias)
+
+
+_reranker_names: RerankerNames | None = None
+
+
+def wire_reranker_names(names: RerankerNames) -> None:
+    """Say which aliases of re-ranking models the current tenant has."""
+    global _reranker_names
+    _reranker_names = names
+
+
+def reranker_names() -> list[str]:
+    """The aliases of the current tenant's re-ranking models."""
+    if _reranker_names is None:
+        raise NotWired("knowledge.ports.wire_reranker_names() was not called")
+    return _reranker_names()
 
 
 _text_model_source: TextModelSource | None = None

@@ -23,7 +23,9 @@ from . import (
     purging,
     reembedding,
     replacement,
+    retrying,
     storage_hours,
+    uploads,
     vector_stores,
 )
 from .models import BucketSource, File, FileBatch, VectorStore, VectorStoreFile
@@ -195,6 +197,23 @@ def start_ingestion(**attachment: Any) -> VectorStoreFile:
     attached = attachments.attach(**attachment)
     ring_on_commit(ingest)
     return attached
+
+
+def start_upload(**upload: Any) -> uploads.Uploaded:
+    """`uploads.upload_to_store`, and the doorbells on commit."""
+    uploaded = uploads.upload_to_store(**upload)
+    ring_on_commit(ingest, uploaded.begun)
+    if upload.get("replaces") is not None:
+        ring_on_commit(purge)
+    return uploaded
+
+
+def start_retry(**files: Any) -> int:
+    """`retrying.retry`, and doorbells for its files on commit; returns how many there are."""
+    begun = retrying.retry(**files)
+    ring_on_commit(ingest, begun.queued)
+    ring_on_commit(fetch, begun.fetched)
+    return begun.queued + begun.fetched
 
 
 def start_store(**store: Any) -> VectorStore:

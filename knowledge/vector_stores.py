@@ -107,7 +107,7 @@ def get_store(*, store_id: UUID | None) -> VectorStore:
 def update_store(
     *, store_id: UUID | None, changes: dict[str, Any], by: Actor, key_id: UUID | None = None
 ) -> VectorStore:
-    """Change a store's `name`, `metadata`, `expires_after_days` or `embedding_model`, those that `changes` holds.
+    """Change a store's `name`, `description`, `metadata`, `expires_after_days` or `embedding_model`: what `changes` holds.
 
     A store with another model is embedded anew in the background, paid by the budget of `key_id`; `reembedding` says
     how. The store's present model takes such a wish back.
@@ -122,7 +122,7 @@ def update_store(
     model = changes.pop("embedding_model", None)
     if "metadata" in changes:
         changes["metadata"] = check_metadata(changes["metadata"])
-    _check_names(changes.get("name", ""), "")
+    _check_names(changes.get("name", ""), changes.get("description", ""))
     embedder = embedder_for(model) if model is not None else None
     with tenant_scope():
         store = lock_store(store_id)

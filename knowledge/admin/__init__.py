@@ -1,3 +1,11 @@
 """Admin pages of knowledge: vector stores, files, and how far the ingestion of each file is."""
 
-from . import documents, files, preview, stores  # noqa: F401  they register themselves
+from . import (  # noqa: F401  they register themselves
+    documents,
+    files,
+    preview,
+    store_files,
+    store_search,
+    store_sources,
+    stores,
+)

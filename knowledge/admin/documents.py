@@ -1,31 +1,35 @@
-"""Files in stores: how far the ingestion of each is."""
+"""Files in stores, of all stores: how far the ingestion of each is. The page of a store has the same with its buttons."""
+
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.html import format_html
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from tenants.desk.filters import WhenFilter, one_of
-from tenants.desk.long_lists import LongListAdmin
+from tenants.desk.base import TenantAdmin
+from tenants.scope import acting_for
 
-from .. import attachments
+from .. import attachments, tasks
 from ..models import VectorStoreFile
+from .file_rows import row_of
 
 
 @admin.register(VectorStoreFile)
-class DocumentAdmin(LongListAdmin):
+class DocumentAdmin(TenantAdmin):
     """Files in stores: state, progress, and why one failed. Deleting takes the file out of the store, and keeps it."""
 
     icon, label, area = "article", "Documents", "documents"
     offers = frozenset({"delete"})
     list_display = ("filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "created_at")
+    list_display_links = None
     list_select_related = ("file", "store")
-    list_filter = (one_of("state", VectorStoreFile.State.choices, "state"), WhenFilter)
-    found_by = ("id", "file_id", "store_id")
-    found_by_text = "file__filename__icontains"
-    search_help_text = "Part of a file's name, or an id of a file or store"
-    empty_text = "No files in vector stores yet. Upload one to a store, and its progress appears here."
+    list_filter = ("state",)
+    search_fields = ("file__filename", "store__name")
+    ordering = ("-created_at",)
+    actions = ("retry",)
     fields = (
         "filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "attempts", "created_at",
         "completed_at",
@@ -36,30 +40,62 @@ class DocumentAdmin(LongListAdmin):
         """Without those of deleted stores, which are about to be removed."""
         return super().get_queryset(request).filter(store__deleted_at=None)
 
-    @display(description="File")
+    @display(description="File", ordering="file__filename")
     def filename(self, row: VectorStoreFile) -> str:
-        return row.file.filename
+        return format_html('<a href="{}">{}</a>', row_of(row).preview, row.file.filename)
 
     @display(description="Vector store")
     def store_name(self, row: VectorStoreFile) -> str:
-        return str(row.store)
+        return format_html('<a href="{}">{}</a>', reverse("admin:store_files", args=[row.store_id]), row.store)
 
     @display(
         description="State",
-        label={"completed": "success", "failed": "danger", "cancelled": "warning", "queued": "", "parsing": "info",
-               "chunking": "info", "embedding": "info"},
+        label={"Ready": "success", "Failed": "danger", "Cancelled": "warning", "Waiting": "", "Being fetched": "info",
+               "Reading": "info", "Cutting into chunks": "info", "Indexing": "info"},
     )  # fmt: skip
     def shown_state(self, row: VectorStoreFile) -> str:
-        return row.state
+        return row_of(row).word
 
-    @display(description="Progress")
+    @display(description="Progress", ordering="percent")
     def progress(self, row: VectorStoreFile) -> str:
         return format_html('<progress max="100" value="{0}" aria-label="progress"></progress> {0} %', row.percent)
 
-    @display(description="Reason")
+    @display(description="Details")
     def reason(self, row: VectorStoreFile) -> str:
-        return row.error_message or row.error_code
+        return row_of(row).detail
+
+    @action(description="Retry those that failed", permissions=["delete"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[VectorStoreFile]) -> None:
+        """`tasks.start_retry`, store by store; what did not fail stays as it is."""
+        chosen: dict[tuple[Any, Any], list[Any]] = {}
+        for row in queryset:
+            chosen.setdefault((row.tenant_id, row.store_id), []).append(row.file_id)
+        begun = 0
+        for (tenant_id, store_id), file_ids in chosen.items():
+            with acting_for(tenant_id):
+                begun += tasks.start_retry(store_id=store_id, file_ids=file_ids, by=self._visitor(request).actor)
+        self.message_user(request, f"{begun} file{'' if begun == 1 else 's'} will be tried again.")
 
     def delete_row(self, request: HttpRequest, row: VectorStoreFile) -> None:
         """`attachments.detach`."""
         attachments.detach(store_id=row.store_id, file_id=row.file_id, by=self._visitor(request).actor)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Then to the store that the file was in."""
+        row = self.get_object(request, object_id) if request.method == "POST" and self.may(request, "change") else None
+        response = super().delete_view(request, object_id, extra_context)
+        if row is None or response.status_code != 302:
+            return response
+        return HttpResponseRedirect(reverse("admin:store_files", args=[row.store_id]))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set[str], list]:
+        """What goes, and what stays."""
+        rows = list(objs)
+        _, counts, forbidden, protected = super().get_deleted_objects(rows, request)
+        told = [
+            f"{row.file.filename} is taken out of {row.store}, with {row.chunk_count:,} chunks. The file itself stays."
+            for row in rows
+        ]
+        return told, counts, forbidden, protected

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
@@ -51,6 +50,7 @@ class FileRow:
     store_id: str
     store_name: str
     preview: str
+    remove: str
 
 
 def row_of(attachment: VectorStoreFile) -> FileRow:
@@ -80,7 +80,8 @@ def row_of(attachment: VectorStoreFile) -> FileRow:
         completed_at=attachment.completed_at,
         store_id=str(attachment.store_id),
         store_name=str(attachment.store),
-        preview=f"{preview}?{urlencode({'store': attachment.store_id})}",
+        preview=f"{preview}?store={attachment.store_id}",
+        remove=reverse("admin:knowledge_vectorstorefile_delete", args=[attachment.id]),
     )
 
 

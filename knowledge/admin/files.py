@@ -5,16 +5,19 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from tenants.desk.base import TenantForm
 from tenants.desk.long_lists import LongListAdmin
+from tenants.scope import acting_for
 
 from .. import files, tasks
 from ..models import File, VectorStore
+from ..previews import attachments_of_file
+from .file_rows import FileRow, row_of
 
 
 class UploadForm(TenantForm):
@@ -37,7 +40,13 @@ class UploadForm(TenantForm):
 class FileAdmin(LongListAdmin):
     """Uploaded files. Their bytes are written while the request's scope is open: accepted, admins upload few."""
 
+    class Media:
+        """The look of where a file is."""
+
+        css = {"all": ["knowledge/knowledge.css"]}
+
     icon, area = "draft", "documents"
+    change_form_outer_before_template = "desk/file_places.html"
     offers = frozenset({"add", "delete"})
     list_display = ("filename", "size", "mime_type", "purpose", "status", "created_at", "expires_at")
     found_by_text = "filename__icontains"
@@ -53,6 +62,31 @@ class FileAdmin(LongListAdmin):
     @display(description="Size")
     def size(self, row: File) -> str:
         return filesizeformat(row.bytes)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With the stores that the file is in."""
+        file = self.get_object(request, object_id) if self.may(request, "view") else None
+        places = self._places(file) if file is not None else []
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "places": places})
+
+    def _places(self, file: File) -> list[FileRow]:
+        with acting_for(file.tenant_id):
+            return [row_of(attachment) for attachment in attachments_of_file(file.id)]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set[str], list]:
+        """With the stores that lose it."""
+        rows = list(objs)
+        _, counts, forbidden, protected = super().get_deleted_objects(rows, request)
+        told = [f"{file}: {self._told(file)}" for file in rows]
+        return told, counts, forbidden, protected
+
+    def _told(self, file: File) -> str:
+        places = self._places(file)
+        stores = ", ".join(row.store_name for row in places)
+        chunks = sum(row.chunks for row in places)
+        return f"with its {chunks:,} chunks in {stores}" if places else "it is in no vector store"
 
     def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> File:
         """`files.create_file`, and `tasks.start_ingestion` where a store is named."""

@@ -5,6 +5,7 @@ anything is looked for, a domain function's refusal is a message (or JSON, where
 nothing. `config.admin_site` serves what is registered here, `config.navigation` says where it stands in the menu.
 """
 
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from django.contrib import admin, messages
@@ -31,6 +32,9 @@ class DeskView(View):
     path = ""
     #: The object of `tenants.permissions` that guards it; empty: platform staff only.
     area = ""
+    #: Whether it waits for bytes, a model or another server: then nothing holds a transaction for it, and what it calls
+    #: opens scopes of its own.
+    waits = False
     #: What GET and POST ask for.
     reads, writes = "view", "change"
     icon, label = "", ""
@@ -56,7 +60,7 @@ class DeskView(View):
         if request.method in ("GET", "HEAD"):
             return super().dispatch(request, *args, **kwargs)
         try:
-            with transaction.atomic():
+            with nullcontext() if self.waits else transaction.atomic():
                 return super().dispatch(request, *args, **kwargs)
         except AtriumError as error:
             return self.refused(request, error)

@@ -20,7 +20,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 
 from ..accounts import entrance, sessions
 from ..audit import Actor
@@ -163,6 +163,8 @@ def _as_member(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
         refused = entrance.refusal(request, tenant)
         if refused is not None:
             return refused
+        if _waits(request):
+            return get_response(request)
         return _in_scope(request, get_response)
 
 
@@ -177,6 +179,15 @@ def _in_scope(request: HttpRequest, get_response: GetResponse, local: dict[str, 
 def _is_open(request: HttpRequest) -> bool:
     """The way out, and what is the person's own: there whatever a tenant asks for, outside of its scope."""
     return entrance.is_the_persons_own(request.path) or request.path == reverse("admin:logout")
+
+
+def _waits(request: HttpRequest) -> bool:
+    """Whether the page is one that no transaction may wait for (`pages.DeskView.waits`)."""
+    try:
+        view = resolve(request.path_info).func
+    except Resolver404:
+        return False
+    return getattr(getattr(view, "view_class", None), "waits", False)
 
 
 def _without_membership(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
