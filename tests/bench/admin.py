@@ -197,7 +197,7 @@ def _fill(tenant_id: UUID) -> None:
     others = []
     for slug in (f"n{n}" for n in range(NEIGHBOURS)):
         there = tenant_by_slug(slug)
-        others.append(there.id if there else create_tenant(slug=slug, name=slug, by=COMMAND_LINE).id)
+        others.append(there or create_tenant(slug=slug, name=slug, by=COMMAND_LINE).id)
     for ident in (tenant_id, *others):
         _furnish(ident)
     length = timedelta(days=DAYS)

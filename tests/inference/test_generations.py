@@ -333,9 +333,12 @@ def test_contents_are_erased_when_their_retention_ends_and_not_before(desk: Desk
     settle(claim())
     assert generations.erase_expired_contents() == 0
     with acting_for(desk.tenant_id), tenant_scope():
-        Generation.objects.filter(id=early).update(contents_until=datetime.now(UTC) - timedelta(seconds=1))
+        Generation.objects.filter(id=early).update(
+            contents_until=datetime.now(UTC) - timedelta(seconds=1), found=[{"filename": "a.pdf"}], trace={"ms": 1}
+        )
     assert generations.erase_expired_contents() == 1
-    assert (desk.row(early).request, desk.row(early).answer) == (None, None)
+    gone = desk.row(early)
+    assert (gone.request, gone.answer, gone.found, gone.trace) == (None, None, None, {"ms": 1})
     assert desk.row(late).answer == ANSWER and desk.row(late).request is not None
     assert len(desk.ledger()) == 4
     assert generations.erase_expired_contents() == 0
