@@ -93,9 +93,10 @@ SELECT c.tenant_id, {_ID.format(salt="event")}, CASE WHEN c.n %% 5000 = 0 THEN '
   FROM calls c WHERE c.n %% 2 = 0
 """
 _FILES = f"""
-INSERT INTO knowledge_file (tenant_id, id, filename, bytes, mime_type, sha256, storage_key, purpose, created_at)
+INSERT INTO knowledge_file (tenant_id, id, filename, bytes, mime_type, sha256, storage_key, purpose, created_at, status,
+        status_details, source_url, source_etag, source_modified, fetch_attempts, fetch_claim)
 SELECT c.tenant_id, {_ID.format(salt="file")}, 'report-' || c.n || '.pdf', 1000, 'application/pdf', md5(c.n::text), '',
-       'assistants', c.at FROM calls c WHERE c.n %% 4 = 2
+       'assistants', c.at, 'processed', '', '', '', '', 0, 0 FROM calls c WHERE c.n %% 4 = 2
 """
 _DOCUMENTS = """
 INSERT INTO knowledge_vectorstorefile (tenant_id, id, store_id, file_id, attributes, chunking, state, percent, error_code,
