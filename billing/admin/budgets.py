@@ -66,6 +66,18 @@ class BudgetForm(TenantForm):
         return name.strip(), value.strip()
 
 
+#: What forms call the columns, and say of them.
+_WORDS = {
+    "limit": ("Limit", "In the tenant's currency, for each period."),
+    "hard": ("Refuse calls beyond it", "Otherwise it only warns, and calls go on."),
+    "alert_shares": (
+        "Warn at",
+        "Per cent of the limit, with commas: 50, 80, 100. At each, owners, admins and finance get an e-mail.",
+    ),
+    "period": ("Period", "Days and months are UTC. In total: from today on."),
+}
+
+
 @admin.register(Budget)
 class BudgetAdmin(TenantAdmin):
     """Limits of a day, a month or in total, with what the current period has used of them."""
@@ -91,8 +103,15 @@ class BudgetAdmin(TenantAdmin):
     shown_held = amount_column("held", "Held by calls under way")
     shown_left = amount_column("left", "Left")
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """In words for who sets one for the first time."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name in _WORDS:
+            field.label, field.help_text = _WORDS[db_field.name]
+        return field
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
-        """With the current period's figures."""
+        """With the current period's figures, and the name of the key that it limits."""
         start = Case(
             When(period=Budget.Period.DAY, then=Value(today())),
             When(period=Budget.Period.MONTH, then=Value(this_month())),
@@ -102,6 +121,7 @@ class BudgetAdmin(TenantAdmin):
         accounts = BudgetAccount.objects.filter(
             tenant_id=OuterRef("tenant_id"), budget_id=OuterRef("id"), period_start=OuterRef("start")
         )
+        keys = ApiKey.objects.filter(tenant_id=OuterRef("tenant_id"), id=OuterRef("key_id"))
         return (
             super()
             .get_queryset(request)
@@ -110,12 +130,12 @@ class BudgetAdmin(TenantAdmin):
                 spent=Coalesce(Subquery(accounts.values("spent")), Decimal(0)),
                 held=Coalesce(Subquery(accounts.values("held")), Decimal(0)),
             )
-            .annotate(left=F("limit") - F("spent") - F("held"))
+            .annotate(left=F("limit") - F("spent") - F("held"), key_name=Subquery(keys.values("name")))
         )
 
     @display(description="Limits")
-    def scope(self, row: Budget) -> str:
-        key = f"API key {row.key_id}" if row.key_id else "all keys"
+    def scope(self, row: Any) -> str:
+        key = f"API key {row.key_name or row.key_id}" if row.key_id else "all keys"
         return f"{key}, {row.tag_name} = {row.tag_value}" if row.tag_name else key
 
     @display(description="Period", ordering="period")

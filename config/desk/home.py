@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 
 from billing.budgets.bars import budget_bars
@@ -13,7 +15,7 @@ from billing.spending import spent_by
 from inference.models import Generation
 from knowledge.models import VectorStoreFile
 from tenants import work
-from tenants.desk.pages import DeskPage, desk_page
+from tenants.desk.pages import DeskData, DeskPage, desk_page
 from tenants.models import Work
 
 from .first_steps import steps_for
@@ -21,6 +23,7 @@ from .overview import overview_of
 from .platform import platform_overview
 
 _PERIODS = ("24h", "7d", "30d", "month")
+_TITLES = {"model": "Models", "api_key_id": "API keys", "user_id": "End users"}
 _TOP = 5
 _MOST = 1000
 
@@ -38,8 +41,7 @@ class HomePage(DeskPage):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """The period that the address names, and everything that the visitor may see of it."""
         now = datetime.now(UTC)
-        asked = self.request.GET.get("period")
-        period = period_named(asked if asked in _PERIODS else None, now=now)
+        period = asked_period(self.request, now=now)
         shared = {"period": period, "periods": [(name, PERIODS[name][0]) for name in _PERIODS], "now": now}
         parts = platform_overview(period) if self.visitor.staff else self._tenants(period, now)
         return super().get_context_data(**shared, **parts, **kwargs)
@@ -50,7 +52,7 @@ class HomePage(DeskPage):
         return {
             "overview": overview_of(period, currency=visitor.tenant.currency),
             "steps": steps_for(visitor),
-            "tops": tops_of(period, visitor.tenant.currency) if visitor.may("usage.view") else [],
+            **(tops_of(period, visitor.tenant.currency) if visitor.may("usage.view") else {}),
             "may_set_budgets": visitor.may("budgets.change"),
             "budgets": budget_bars(now=now) if visitor.may("budgets.view") else None,
             "ingestion": ingestion() if visitor.may("documents.view") else None,
@@ -58,10 +60,35 @@ class HomePage(DeskPage):
         }
 
 
-def tops_of(period: Period, currency: str) -> list[dict[str, Any]]:
-    """Models, keys and end users by what they cost."""
-    titles = {"model": "Models", "api_key_id": "API keys", "user_id": "End users"}
-    return [{"title": title, **_top(period, by, currency)} for by, title in titles.items()]
+@desk_page
+class HomeUsers(DeskData):
+    """The end users that cost most, as a part of Home: it comes after the rest, for there are as many as calls."""
+
+    name, path, area = "home_users", "home/users/", "usage"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The part's HTML."""
+        tenant = self.visitor.tenant
+        if tenant is None:
+            raise Http404
+        period = asked_period(request, now=datetime.now(UTC))
+        top = {"title": _TITLES["user_id"], **_top(period, "user_id", tenant.currency)}
+        return render(request, "desk/top.html", {"top": top})
+
+
+def asked_period(request: HttpRequest, *, now: datetime) -> Period:
+    """The one that the address names."""
+    asked = request.GET.get("period")
+    return period_named(asked if asked in _PERIODS else None, now=now)
+
+
+def tops_of(period: Period, currency: str) -> dict[str, Any]:
+    """Models and keys by what they cost, and where users by cost are."""
+    return {
+        "tops": [{"title": _TITLES[by], **_top(period, by, currency)} for by in ("model", "api_key_id")],
+        "users_at": f"{reverse('admin:home_users')}?period={period.name}",
+        "users_page": f"{reverse('admin:usage')}?period={period.name}&by=user_id",
+    }
 
 
 def _top(period: Period, by: str, currency: str) -> dict[str, Any]:

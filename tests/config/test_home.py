@@ -62,7 +62,15 @@ def test_home_says_how_calls_go_and_what_they_cost(acme):
         "Requests": "5", "Tokens": "2,000", "Cost": "3.25 USD", "Error rate": "25%",
     }  # fmt: skip
     assert seen["Latency p95"] in ("1.0 s", "976 ms", "1073 ms")
-    assert "ann" in page
+
+
+def test_the_users_that_cost_most_come_after_the_rest(acme):
+    charge(acme, "1.25")
+    client = desk(seat(acme, "viewer"))
+    page = client.get("/admin/", {"period": "24h"}).content.decode()
+    [part] = re.findall(r'hx-get="([^"]*)"', page)
+    assert "ann" not in page
+    assert re.search(r"ann</th>.*1.25 USD", client.get(part).content.decode(), re.S)
 
 
 def test_a_recent_error_is_linked_by_its_id(acme):
