@@ -1,5 +1,7 @@
 """Files of usage and costs that finance asks for, and what asks for them again each day, week or month."""
 
+from datetime import timedelta
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -102,3 +104,6 @@ class Report(ReportBase):
         indexes = [
             models.Index(fields=["expires_at"], name="billing_report_expiry", condition=models.Q(state="completed")),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.start:%Y-%m-%d} to {self.end - timedelta(microseconds=1):%Y-%m-%d}"
