@@ -9,7 +9,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
-from tenants.desk.base import TenantAdmin
+from tenants.desk.filters import WhenFilter, one_of
+from tenants.desk.long_lists import LongListAdmin
 from tenants.scope import acting_for
 
 from .. import attachments, tasks
@@ -18,7 +19,7 @@ from .file_rows import row_of
 
 
 @admin.register(VectorStoreFile)
-class DocumentAdmin(TenantAdmin):
+class DocumentAdmin(LongListAdmin):
     """Files in stores: state, progress, and why one failed. Deleting takes the file out of the store, and keeps it."""
 
     icon, label, area = "article", "Documents", "documents"
@@ -26,9 +27,11 @@ class DocumentAdmin(TenantAdmin):
     list_display = ("filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "created_at")
     list_display_links = None
     list_select_related = ("file", "store")
-    list_filter = ("state",)
-    search_fields = ("file__filename", "store__name")
-    ordering = ("-created_at",)
+    list_filter = (one_of("state", VectorStoreFile.State.choices, "state"), WhenFilter)
+    found_by = ("id", "file_id", "store_id")
+    found_by_text = "file__filename__icontains"
+    search_help_text = "Part of a file's name, or an id of a file or store"
+    empty_text = "No files in vector stores yet. Upload one to a store, and its progress appears here."
     actions = ("retry",)
     fields = (
         "filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "attempts", "created_at",
@@ -40,7 +43,7 @@ class DocumentAdmin(TenantAdmin):
         """Without those of deleted stores, which are about to be removed."""
         return super().get_queryset(request).filter(store__deleted_at=None)
 
-    @display(description="File", ordering="file__filename")
+    @display(description="File")
     def filename(self, row: VectorStoreFile) -> str:
         return format_html('<a href="{}">{}</a>', row_of(row).preview, row.file.filename)
 
@@ -56,7 +59,7 @@ class DocumentAdmin(TenantAdmin):
     def shown_state(self, row: VectorStoreFile) -> str:
         return row_of(row).word
 
-    @display(description="Progress", ordering="percent")
+    @display(description="Progress")
     def progress(self, row: VectorStoreFile) -> str:
         return format_html('<progress max="100" value="{0}" aria-label="progress"></progress> {0} %', row.percent)
 
