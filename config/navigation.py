@@ -39,6 +39,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
     "Access": (
         "tenants.apikey",
         "tenants.membership",
+        "sign_on",
         "tenants.invitation",
         "tenants.webhookendpoint",
         "tenants.webhookdelivery",

@@ -303,6 +303,8 @@ UNFOLD = {
 
 #: Platform staff see every tenant: whoever is one gives a second factor, too.
 STAFF_REQUIRES_TWO_FACTOR = env.bool("STAFF_REQUIRES_TWO_FACTOR", PRODUCTION)
+#: Networks in which tenants' identity providers may stand though they are not public, on any port, also without TLS.
+SSO_ALLOWED_NETWORKS: list[str] = env.list("SSO_ALLOWED_NETWORKS", default=[])
 ACCOUNT_ADAPTER = "tenants.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"

@@ -11,16 +11,19 @@ from .ids import uuid7
 from .managers import TenantModel
 from .permissions import PLATFORM_SCOPES
 from .row_security import TenantOwned
+from .single_sign_on.models import IdentityProvider, ProviderIdentity
 from .webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
 
 __all__ = [
     "ApiKey",
     "AuditEvent",
     "IdempotencyRecord",
+    "IdentityProvider",
     "Invitation",
     "Lane",
     "Membership",
     "PlatformKey",
+    "ProviderIdentity",
     "Role",
     "SigningSecret",
     "StaffView",

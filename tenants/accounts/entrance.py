@@ -10,13 +10,19 @@ from allauth.account.authentication import get_authentication_records
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 from django.conf import settings
-from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib import admin, messages
+from django.contrib.auth import REDIRECT_FIELD_NAME, logout
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import reverse
 
-from ..models import Tenant
+from ..members import Seat
+from ..models import IdentityProvider, Role, Tenant
 from .backends import by_password
+
+#: Where a session that an identity provider made keeps whose it was: the tenant's id, and the issuer.
+SINGLE_SIGN_ON = "single_sign_on"
 
 #: Under the admin: what belongs to the person and not to a tenant, and so is served outside of any tenant's scope.
 _THE_PERSONS_OWN = ("login/", "account/", "password_change/")
@@ -32,11 +38,50 @@ def staff_refusal(request: HttpRequest) -> HttpResponse | None:
     return _to_second_factor(request) if settings.STAFF_REQUIRES_TWO_FACTOR and not has_second_factor(request) else None
 
 
-def refusal(request: HttpRequest, tenant: Tenant) -> HttpResponse | None:
-    """Where a member goes before the tenant's desk opens, or None: it is open."""
-    if by_password(request) and tenant.requires_mfa and not has_second_factor(request):
+def open_seats(request: HttpRequest, seats: list[Seat]) -> list[Seat]:
+    """The seats that a session is good for: all of a person's by password, else one in the provider's own tenant."""
+    if by_password(request):
+        return seats
+    tenant = request.session.get(SINGLE_SIGN_ON, {}).get("tenant")
+    return [seat for seat in seats if str(seat.tenant_id) == tenant]
+
+
+def refusal(
+    request: HttpRequest, *, tenant: Tenant, role: str, provider: IdentityProvider | None
+) -> HttpResponse | None:
+    """Where a member goes before the tenant's desk opens, or None: it is open.
+
+    Owners may use their password where single sign-on is required: a provider that fails locks nobody out for good.
+    """
+    if not by_password(request):
+        return None if _vouches(request, provider) else _ended(request)
+    if provider is not None and provider.enforced and role != Role.OWNER:
+        return _to_provider(request, tenant)
+    if tenant.requires_mfa and not has_second_factor(request):
         return _to_second_factor(request)
     return None
+
+
+def _vouches(request: HttpRequest, provider: IdentityProvider | None) -> bool:
+    kept = request.session.get(SINGLE_SIGN_ON, {})
+    return provider is not None and provider.enabled and kept.get("issuer") == provider.issuer
+
+
+def _ended(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    messages.warning(request, "Single sign-on of your organisation has changed. Log in again.")
+    return HttpResponseRedirect(reverse("account_login"))
+
+
+def _to_provider(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    context = {
+        **admin.site.each_context(request),
+        "title": f"{tenant.name} requires single sign-on",
+        "message": "Go on with your organisation's log-in. Your password here opens other organisations of yours only.",
+        "go_on": reverse("sso_start", args=[tenant.slug]),
+        "offer_logout": True,
+    }
+    return render(request, "admin/notice.html", context, status=403)
 
 
 def has_second_factor(request: HttpRequest) -> bool:

@@ -6,6 +6,7 @@ What is not here is off: sign-up, further e-mail addresses, connections, passkey
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
+from ..single_sign_on import login
 from . import passwords, sessions, two_factor
 
 urlpatterns = [
@@ -18,6 +19,9 @@ urlpatterns = [
         passwords.ResetByLinkView.as_view(),
         name="account_reset_password_from_key",
     ),
+    path("login/sso/", login.LookupView.as_view(), name="sso_lookup"),
+    path("login/sso/<slug:slug>/", login.StartView.as_view(), name="sso_start"),
+    path("login/sso/<slug:slug>/callback/", login.CallbackView.as_view(), name="sso_callback"),
     path("password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("account/", sessions.AccountView.as_view(), name="mfa_index"),
     path("account/sessions/end/", sessions.EndSessionsView.as_view(), name="account_end_sessions"),

@@ -8,6 +8,7 @@ from . import (  # noqa: F401  they register themselves
     people,
     settings,
     signing_secrets,
+    single_sign_on,
     switches,
     viewing,
     webhooks,

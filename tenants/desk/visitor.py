@@ -25,7 +25,7 @@ from django.urls import Resolver404, resolve, reverse
 from ..accounts import entrance, sessions
 from ..audit import Actor
 from ..members import Seat, seats_of
-from ..models import Role, StaffView, Tenant
+from ..models import IdentityProvider, Role, StaffView, Tenant
 from ..permissions import role_may
 from ..scope import acting_for, as_staff, leave_tenant, tenant_scope
 from ..viewing import end_view, view_in_force
@@ -148,19 +148,19 @@ class _Failed(Exception):
 
 def _as_member(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
     assert isinstance(request.user.pk, UUID)
-    seats = seats_of(request.user.pk)
+    seats = entrance.open_seats(request, seats_of(request.user.pk))
     if not seats:
         return _without_membership(request, get_response)
     chosen = request.session.get(CHOSEN)
     seat = next((seat for seat in seats if str(seat.tenant_id) == chosen), seats[0])
     with acting_for(seat.tenant_id):
         with tenant_scope():
-            tenant = Tenant.objects.get(id=seat.tenant_id)
+            tenant, provider = Tenant.objects.get(id=seat.tenant_id), IdentityProvider.objects.first()
         request.visitor = Visitor(request.user.pk, tenant, seat.role, tuple(seats))  # type: ignore[attr-defined]
         if _is_open(request) or request.path == reverse("admin:choose_tenant"):
             # The choice names the member's other tenants, each from a scope of its own.
             return get_response(request)
-        refused = entrance.refusal(request, tenant)
+        refused = entrance.refusal(request, tenant=tenant, role=seat.role, provider=provider)
         if refused is not None:
             return refused
         if _waits(request):
