@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.db import models, transaction
 from django.db.models.functions import Cast
@@ -19,6 +20,7 @@ from .scope import as_staff
 
 _BATCH_ROWS = 500
 _STORED = models.TextField()
+_FACTORS = ("secret", "seed")
 
 
 @dataclass
@@ -34,7 +36,8 @@ class Column:
 def reencrypt_everything() -> list[Column]:
     """Bring every stored secret under the newest key; says what was done, column by column."""
     with as_staff():
-        return [_reencrypt(model, column) for model, column in encrypted_columns()]
+        columns = [_reencrypt(model, column) for model, column in encrypted_columns()]
+        return [*columns, *map(_reencrypt_factor, _FACTORS)]
 
 
 def encrypted_columns() -> list[tuple[type[models.Model], str]]:
@@ -63,6 +66,28 @@ def _reencrypt(model: type[models.Model], name: str) -> Column:
                 if token is not None:
                     unchanged = rows.filter(pk=pk, stored=stored)
                     found.reencrypted += unchanged.update(**{name: models.Value(token, _STORED)})
+    return found
+
+
+def _reencrypt_factor(name: str) -> Column:
+    """People's second factors: allauth keeps a secret inside of each row's JSON."""
+    found = Column(f"{Authenticator._meta.db_table}.data.{name}")
+    for pk in Authenticator.objects.using("staff").filter(data__has_key=name).values_list("pk", flat=True):
+        with transaction.atomic(using="staff"):
+            # Locked: a recovery code that is used meanwhile is written to the same JSON.
+            row = Authenticator.objects.using("staff").select_for_update().filter(pk=pk).first()
+            if row is None:
+                continue
+            found.secrets += 1
+            try:
+                token = renewed(row.data[name])
+            except Undecryptable:
+                found.undecryptable.append(str(pk))
+                continue
+            if token is not None:
+                row.data[name] = token
+                row.save(update_fields=["data"])
+                found.reencrypted += 1
     return found
 
 

@@ -31,7 +31,7 @@ from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
 from tenants.managers import TenantModel
 from tenants.members import add_member
-from tenants.models import Invitation, Letter, Role, StaffView, Tenant, User, Work
+from tenants.models import IdentityProvider, Invitation, Letter, ProviderIdentity, Role, StaffView, Tenant, User, Work
 from tenants.scope import acting_for, tenant_scope
 from tests.e2e.conftest import Tenant as Running
 from tests.e2e.conftest import eventually
@@ -173,6 +173,12 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             tenant_id=tenant_id, staff=User.objects.get(email=email), reason=mark,
             started_at=datetime.now(UTC), ends_at=datetime.now(UTC),
         )  # fmt: skip
+        provider = IdentityProvider.objects.create(
+            tenant_id=tenant_id, issuer=f"https://{mark}.invalid", client_id=mark, client_secret=mark
+        )
+        ProviderIdentity.objects.create(
+            tenant_id=tenant_id, provider=provider, subject=mark, user=User.objects.get(email=email)
+        )
         statement, credit = _close_a_month(tenant_id, mark)
     ids = {
         "file_id": file["id"],

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
@@ -14,7 +15,9 @@ from django.db import connections, transaction
 from inference.models import Model, TenantDeployment
 from tenants import reencryption
 from tenants.audit import COMMAND_LINE
-from tenants.encryption import encrypt, shown
+from tenants.encryption import decrypt, encrypt, shown
+from tenants.ids import uuid7
+from tenants.models import User
 from tenants.reencryption import encrypted_columns, reencrypt_everything
 from tenants.scope import acting_for, tenant_scope
 from tenants.signing_secrets import create_secret, load_secrets
@@ -87,7 +90,8 @@ def test_all_tenants_secrets_come_under_the_newest_key_once(
         "inference_tenantdeployment.access_key_id": (1, 1),
         "inference_tenantdeployment.secret_access_key": (1, 1),
     }
-    assert set(run()) == {f"{model._meta.db_table}.{name}" for model, name in encrypted_columns()}
+    factors = {"mfa_authenticator.data.secret", "mfa_authenticator.data.seed"}
+    assert set(run()) == {f"{model._meta.db_table}.{name}" for model, name in encrypted_columns()} | factors
     assert all(reencrypted == 0 for reencrypted, _ in counts().values())
     settings.FIELD_ENCRYPTION_KEYS = [NEW]
     assert secrets_of(acme, ours) == ("", "AKID", "acme's")
@@ -137,3 +141,18 @@ def test_a_secret_of_a_lost_key_is_named_and_the_others_are_done(
 def test_of_a_secret_only_its_end_is_shown_and_of_a_short_one_nothing() -> None:
     assert shown("sk-proj-0123456789abcd") == "set, ends …abcd"
     assert shown("short-secret") == "set" and shown("") == "not set"
+
+
+def test_peoples_second_factors_are_renewed_too(committed, settings):
+    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    user = User.objects.create_user(uuid7().hex, f"{uuid7().hex}@keys.example")
+    for kind, name in (("totp", "secret"), ("recovery_codes", "seed")):
+        Authenticator.objects.create(user=user, type=kind, data={name: encrypt(f"the {name}"), "used_mask": 3})
+    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    assert counts()["mfa_authenticator.data.secret"] == (1, 1)
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    stored = {row.type: row.data for row in Authenticator.objects.filter(user=user)}
+    assert decrypt(stored["totp"]["secret"]) == "the secret"
+    assert decrypt(stored["recovery_codes"]["seed"]) == "the seed"
+    assert stored["recovery_codes"]["used_mask"] == 3
+    Authenticator.objects.filter(user=user).delete()

@@ -59,7 +59,7 @@ def come_in(provider: Provider, subject: str, client: Client | None = None, quer
 
 
 def test_a_member_comes_in_by_a_verified_address_and_later_by_the_subject(acme, provider):
-    user = seat(acme, "developer", "Jane@acme.example")
+    user = seat(acme, "developer", "jane@acme.example")
     set_up(acme, provider)
     known(provider, "jane-1", "jane@ACME.example")
     client, answer = come_in(provider, "jane-1", query="?next=/admin/tenants/apikey/")

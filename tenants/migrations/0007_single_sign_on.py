@@ -3,16 +3,17 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
+from django.conf import settings
+from django.db import migrations, models
+
 import tenants.encryption
 import tenants.ids
 import tenants.row_security
-from django.conf import settings
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0005_second_factor"),
+        ("tenants", "0006_lists_by_what_is_looked_for"),
     ]
 
     operations = [
