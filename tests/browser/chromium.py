@@ -105,11 +105,6 @@ class Person:
         self.settles()
         self.presses = 0
 
-    def picks(self, label: str, option: str) -> None:
-        """Choose from a list: press on it, release on the option."""
-        self.page.get_by_label(label, exact=True).select_option(label=option)
-        self._press()
-
     def overflow(self) -> int:
         """By how many pixels the page is wider than its window."""
         return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")

@@ -1,20 +1,22 @@
 """Five jobs that a first-time admin must manage without help, each from home and within a number of presses.
 
-A press is a click or tap, or Enter or the space bar on a control; choosing from a list is one. Typing is none.
+A press is a click or tap, or Enter or the space bar on a control. Typing is none.
 """
 
 import csv
 import io
+import re
+from decimal import Decimal
 from pathlib import Path
 
 from tests.browser.chromium import Person
 from tests.browser.conftest import Desk, Sits
-from tests.e2e.conftest import eventually
 
 
 def menu(person: Person, name: str) -> None:
     """Press on a page's name in the menu."""
-    person.page.get_by_role("link", name=name, exact=True).first.click()
+    # Not by its role and name: the names of icons, which are letters to the browser, are part of it.
+    person.page.locator("a").filter(has=person.page.get_by_text(name, exact=True)).first.click()
     person.settles()
 
 
@@ -23,8 +25,8 @@ def test_invite_a_colleague_as_finance(owner, sits: Sits):
     menu(person, "Members")
     person.page.get_by_role("link", name="Invite").first.click()
     person.page.get_by_label("E-mail").fill("frida@books.example")
-    person.picks("Role", "Finance")
-    person.page.get_by_label("E-mail").press("Enter")
+    person.page.get_by_label(re.compile("^Finance:")).check()
+    person.page.get_by_role("button", name="Save", exact=True).click()
     person.page.get_by_text("Invited frida@books.example").first.wait_for()
     assert person.presses <= 4
 
@@ -41,7 +43,7 @@ def test_upload_a_folder_and_find_out_why_one_file_failed(owner, sits: Sits, tmp
         person.page.get_by_text("Choose a folder").click()
     asked.value.set_files(folder)
     row = person.page.get_by_role("row").filter(has_text="broken.pdf")
-    row.get_by_text("Failed", exact=True).wait_for(timeout=120_000)
+    row.get_by_text("Failed").wait_for(timeout=120_000)
     assert len(row.inner_text()) > 60  # a sentence says why
     person.page.get_by_role("row").filter(has_text="good.md").get_by_text("Ready").wait_for(timeout=120_000)
     assert person.presses <= 5
@@ -99,5 +101,9 @@ def test_download_last_months_costs_by_key(owner, acme_desk: Desk, sits: Sits):
         link.click()
     assert person.presses <= 4
     rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text())))
-    assert {row["project_name"] for row in rows if "project_name" in row} or rows
-    eventually(lambda: rows)
+    said = acme_desk.atrium.sql(
+        "SELECT sum(cost) FROM billing_usagerecord WHERE tenant_id = %s AND period_start = "
+        "(date_trunc('month', now() AT TIME ZONE 'utc') - interval '1 month')::date",
+        acme_desk.tenant.id,
+    )
+    assert sum(Decimal(row["cost"]) for row in rows) == said[0][0] > 0
