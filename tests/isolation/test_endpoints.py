@@ -302,10 +302,11 @@ MISSING = "0" * 32
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(route, view) of every pattern, included ones too, without the admin's."""
     for pattern in patterns:
-        route = prefix + str(pattern.pattern)
+        route = prefix + str(pattern.pattern).removeprefix("^")
+        if route.startswith("admin/"):
+            continue
         if isinstance(pattern, URLResolver):
-            if pattern.app_name != "admin":
-                yield from routes(pattern.url_patterns, route)
+            yield from routes(pattern.url_patterns, route)
         elif isinstance(pattern, URLPattern):
             yield route, pattern.callback
 

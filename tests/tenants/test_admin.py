@@ -379,9 +379,9 @@ def test_usage_adds_up_by_model(acme):
                 meter="input_tokens", quantity=quantity, unit_price=1, per=1, cost=Decimal(cost), currency="USD",
                 period_start=month,
             )  # fmt: skip
-    page = desk(seat(acme, "finance")).get("/admin/billing/usagerecord/", {"month": month.isoformat()})
-    totals = [(row["model"], row["quantity"], row["cost"]) for row in page.context["totals"]]
-    assert totals == [("large", 7, "1.40"), ("small", 15, "0.15")]
+    page = desk(seat(acme, "finance")).get("/admin/usage/", {"period": "month"})
+    totals = [(row.name, row.tokens, row.cost) for row in page.context["rows"]]
+    assert totals == [("large", "7", "1.40 USD"), ("small", "15", "0.150 USD")]
 
 
 def test_calls_are_listed_without_their_content(acme):
