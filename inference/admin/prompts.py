@@ -10,12 +10,15 @@ from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from unfold.decorators import display
 
 from tenants.desk.base import TenantAdmin
 from tenants.desk.filters import WhenFilter, exactly, one_of
 from tenants.desk.long_lists import LongListAdmin
+from tenants.scope import acting_for
 
+from ..feedback.exchanges import exchange_about
 from ..feedback.giving import answer_id_of
 from ..models import Feedback, Prompt, PromptLabel, PromptVersion
 from ..prompts.library import create_prompt
@@ -91,10 +94,10 @@ class PromptVersionAdmin(TenantAdmin):
 
 @admin.register(Feedback)
 class FeedbackAdmin(LongListAdmin):
-    """What people said of answers; the answers themselves are not shown."""
+    """What people said of answers. A row's page shows the answer beside it, as long as that is kept."""
 
     icon, label, area = "thumbs_up_down", "Feedback", "feedback"
-    list_display = ("created_at", "shown_rating", "answer", "corrected", "tags", "alias", "end_user")
+    list_display = ("created_at", "shown_rating", "said", "answer", "corrected", "tags", "alias", "end_user")
     list_filter = (
         one_of("rating", [("1", "Good"), ("0", "Neither"), ("-1", "Bad")], "rating"),
         exactly("alias", "Model"),
@@ -110,6 +113,31 @@ class FeedbackAdmin(LongListAdmin):
         "updated_at",
     )  # fmt: skip
     readonly_fields = ("answer", "shown_rating", "shown_correction", "created_at", "updated_at")
+    change_form_outer_after_template = "desk/feedback_exchange.html"
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With what was asked and answered."""
+        row = self.get_object(request, unquote(object_id)) if object_id and self.may(request, "view") else None
+        shown = self._exchange(request, row) if isinstance(row, Feedback) else {}
+        return super().changeform_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+    def _exchange(self, request: HttpRequest, row: Feedback) -> dict[str, Any]:
+        visitor = self._visitor(request)
+        if not visitor.may("content.view"):
+            return {}
+        with acting_for(row.tenant_id):
+            found = exchange_about(row)
+        return {"exchange": found, "feedback": row, "may_try": visitor.may("playground.view") and not visitor.staff}
+
+    @display(description="Comment")
+    def said(self, row: Feedback) -> str:
+        return Truncator(row.comment).chars(80)
 
     @display(description="Answer")
     def answer(self, row: Feedback) -> str:

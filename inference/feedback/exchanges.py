@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from inference.models import Generation
+from inference.models import Feedback, Generation
 from inference.responses.asking import StoredRequest, chat_of
 from tenants.errors import AtriumError
+from tenants.scope import tenant_scope
 
 #: What a message of an answer keeps; the rest (annotations, empty members) is no training's business.
 _SAID = ("content", "refusal", "tool_calls")
@@ -19,6 +20,13 @@ class Exchange:
     answer: dict[str, Any]
     tools: list[dict[str, Any]]
     parallel_tool_calls: bool
+
+
+def exchange_about(row: Feedback) -> Exchange | None:
+    """The exchange that a feedback of the current tenant is about; None where it is no longer kept."""
+    with tenant_scope():
+        answer = Generation.objects.filter(id=row.generation_id).first()
+    return exchange_of(answer, row.choice) if answer is not None else None
 
 
 def exchange_of(row: Generation, choice: int) -> Exchange | None:

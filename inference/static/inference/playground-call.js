@@ -46,7 +46,8 @@ async function refusal(answer) {
 export async function* stream(url, body, { keys, groups, signal, answered }) {
     let answer = await post(url, body, await keys.get(groups), signal);
     if (answer.status === 401) answer = await post(url, body, await keys.get(groups, { anew: true }), signal);
-    answered(answer.headers.get("x-request-id"));
+    // What is refused at the door never became a call that could be looked up.
+    if (answer.ok || answer.status >= 500) answered(answer.headers.get("x-request-id"));
     if (!answer.ok) throw await refusal(answer);
     let held = "";
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -84,13 +84,18 @@ function start(data) {
     async function send() {
         const text = message.value.trim();
         if (running || (!text && !talk.length && !prompts.reference())) return;
-        let body;
+        const schema = settings.elements.schema;
         try {
-            if (text) say("user", text);
-            body = request(input());
+            answerFormat();
+            schema.setCustomValidity("");
         } catch (error) {
-            return say("assistant", "").answer.fail({ message: `The JSON schema cannot be read: ${error.message}` }, "Correct it under Parameters.");
+            // Said beside the field itself; nothing is sent, and what was written stays.
+            schema.closest("details").open = true;
+            schema.setCustomValidity(`This is no JSON: ${error.message}`);
+            return schema.reportValidity();
         }
+        if (text) say("user", text);
+        const body = request(input());
         message.value = "";
         running = new AbortController();
         busy(true);
