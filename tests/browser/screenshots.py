@@ -93,6 +93,7 @@ def _store(person: Person) -> None:
 def _playground(person: Person) -> None:
     """With an answer and what it was made from."""
     person.goes("/admin/playground/")
+    person.page.get_by_label("Model", exact=True).select_option("local-extractive")
     person.page.get_by_role("checkbox").first.check()
     person.page.get_by_label("Message").fill(QUESTIONS[0].text)
     person.page.get_by_role("button", name="Send").click()

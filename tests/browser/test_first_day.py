@@ -54,6 +54,7 @@ def test_the_playground_answers_with_a_citation_that_opens_the_page(newcomer, si
     assert question.expected_phrase and question.filename
     person = sits(newcomer)
     menu(person, "Playground")
+    person.page.get_by_label("Model", exact=True).select_option("local-extractive")
     person.page.get_by_label("Handbook").check()
     person.page.get_by_label("Message").fill(question.text)
     person.page.get_by_role("button", name="Send").click()
