@@ -110,12 +110,13 @@ def test_the_same_file_is_not_put_in_twice(client, store):
 
 
 def test_a_file_that_failed_is_replaced_by_the_next_of_its_name(client, store):
-    send(client, store, "manual.pdf", b"%PDF-1.7 broken")
+    send(client, store, "manual.txt", b"half of it")
+    with tenant_scope():
+        VectorStoreFile.objects.update(state="failed", error_code="invalid_file", error_message="The file is damaged.")
+    send(client, store, "manual.txt", b"all of it, at last")
+    assert of(store) == [("manual.txt", "failed"), ("manual.txt", "queued")]
     ingest()
-    assert of(store) == [("manual.pdf", "failed")]
-    send(client, store, "manual.pdf", b"now plain text, whatever its name")
-    ingest()
-    assert of(store) == [("manual.pdf", "completed")]
+    assert of(store) == [("manual.txt", "completed")]
 
 
 def test_a_refused_attachment_leaves_no_file_behind(client, store):
