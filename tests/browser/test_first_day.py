@@ -59,7 +59,7 @@ def test_the_playground_answers_with_a_citation_that_opens_the_page(newcomer, si
     person.page.get_by_label("Message").fill(question.text)
     person.page.get_by_role("button", name="Send").click()
     answer = person.page.locator("article").last
-    answer.get_by_text(question.expected_phrase).wait_for(timeout=60_000)
+    answer.get_by_text(question.expected_phrase).first.wait_for(timeout=60_000)
     person.page.locator("#turns[aria-busy=false]").wait_for()
     facts = answer.inner_text()
     assert re.search(r"Total\s+[\d.]+ m?s", facts)
