@@ -15,10 +15,11 @@ from inference import catalogue
 from inference.models import Deployment, Fallback, InferenceAttempt, Model
 from tenants.audit import COMMAND_LINE
 from tenants.authentication import forget_verified_keys
+from tenants.ids import uuid7
 from tenants.models import AuditEvent, User
 from tenants.scope import acting_for, as_staff, tenant_scope
 from tests.conftest import Member
-from tests.tenants.admin_desk import desk, plain_static_files
+from tests.tenants.admin_desk import desk, plain_static_files, seat
 from tests.tenants.committed import _django_db_helper, committed, pytest_collection_modifyitems
 
 __all__ = ["_django_db_helper", "committed", "plain_static_files", "pytest_collection_modifyitems"]
@@ -154,3 +155,18 @@ def test_the_page_of_what_serves_says_how_each_deployment_does(staff: Client, ac
             )  # fmt: skip
     page = staff.get(reverse("admin:deployments")).content.decode()
     assert "200 / 290 ms" in page and "20 %" in page and "switched here" in page
+
+
+def test_no_tenant_switches_or_looks_at_the_platform(acme: Member, switched: Model, committed: Any) -> None:
+    other, deployment = committed("globex"), Deployment.objects.using("owner").get(model=switched)
+    client = desk(seat(acme, "owner"))
+    for name, ident in (
+        ("model_switch", switched.id), ("deployment_switch", deployment.id), ("tenant_switch", acme.tenant.id),
+        ("tenant_switch", other.tenant.id), ("tenant_overview", acme.tenant.id), ("tenant_overview", other.tenant.id),
+    ):  # fmt: skip
+        for asked in (ident, uuid7()):
+            url = reverse(f"admin:{name}", args=[asked])
+            assert client.get(url).status_code == 403
+            assert client.post(url, {"to": "out", "reason": "mine"}).status_code in (403, 405)
+    assert serving(acme) == (["switched"], 1)
+    assert other.client.get("/v1/models").status_code == 200

@@ -1,13 +1,16 @@
 """The workers' common knowledge over a real Redis: breakers open and close for all, places are shared and leased."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from inference.routing import scripts
 from inference.routing.board import Board, connect
+from inference.routing.health import calls_under_way
 from tenants.ids import uuid7
 
 from .conftest import deployment, let_time_pass
@@ -172,3 +175,25 @@ async def test_speeds_are_averages_that_all_workers_learn(workers: Workers, iden
     await here._redis.hset(scripts.SPEEDS, f"{ident}:first", f"300.0:3.000:{(seconds - 600) * 1000}")
     await here._read()
     assert here.speed(ident, "first") is None
+
+
+async def test_calls_under_way_are_counted_over_all_workers_until_they_end(workers: Workers, ident: str) -> None:
+    here, there = workers(), workers()
+    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    for board, calls in ((here, 2), (there, 3)):
+        for _ in range(calls):
+            board.underway.entered(ident)
+        await board.underway.flush()
+    assert calls_under_way(client) == {ident: 5}
+    here.underway.left(ident)
+    for _ in range(3):
+        there.underway.left(ident)
+    await here.underway.flush()
+    await there.underway.flush()
+    assert calls_under_way(client) == {ident: 1}
+    # A process that died tells nothing any more.
+    [(name, told)] = client.hgetall(scripts.UNDERWAY).items()
+    calls, at = told.decode().split(":")
+    client.hset(scripts.UNDERWAY, name, f"{calls}:{int(at) - 6_000}")
+    assert calls_under_way(client) == {}
+    client.close()
