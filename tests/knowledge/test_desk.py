@@ -292,19 +292,6 @@ def test_deleting_says_what_goes_and_leads_back(client, store):
     assert "Its files stay" in client.get(url(store, "delete")).content.decode()
 
 
-def test_staff_act_for_the_tenant_that_owns_the_store(committed, words, django_user_model):
-    acme = committed("acme")
-    client = desk(django_user_model.objects.create_superuser("root", "root@platform.example"))
-    with acting_for(acme.tenant.id):
-        store = make_store(name="Handbook")
-    assert "Handbook" in client.get(url(store, "files")).content.decode()
-    assert send(client, store, "notes.txt", b"text").status_code == 200
-    assert client.get(url(store, "search")).status_code == client.get(url(store, "sources")).status_code == 200
-    with acting_for(acme.tenant.id), tenant_scope():
-        assert VectorStoreFile.objects.get().tenant_id == store.tenant_id
-        assert AuditEvent.objects.filter(action="vector_store_file.attached").get().actor_type == "staff"
-
-
 def test_a_list_of_files_takes_as_many_queries_however_many_there_are(client, store, django_assert_max_num_queries):
     for name in ("a.txt", "b.txt", "c.txt", "d.txt"):
         attach(store, upload(name, name))
