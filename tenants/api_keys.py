@@ -11,7 +11,7 @@ import secrets
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -226,6 +226,36 @@ def revoke(*, key_id: UUID, by: Actor, now: datetime) -> ApiKey:
     return key
 
 
+LONGEST_OVERLAP = timedelta(days=30)
+
+
+def rotate(*, key_id: UUID, overlap: timedelta, by: Actor, now: datetime) -> tuple[ApiKey, str]:
+    """Give a key of the current tenant a new secret; the old one works until the overlap is over.
+
+    Name, scopes, limits and budgets stay, and so does the prefix. Of two rotations within an overlap only the newer old
+    secret goes on. Returns the row and the key, which exists nowhere else.
+
+    Raises:
+        NotFound: no such key of an application in this tenant.
+        InvalidRequest: it was revoked or has expired; or an overlap below zero or above 30 days.
+    """
+    if not timedelta() <= overlap <= LONGEST_OVERLAP:
+        raise InvalidRequest("The old secret may go on for 0 to 30 days.", param="overlap")
+    with tenant_scope() as tenant_id:
+        key = ApiKey.objects.select_for_update().filter(id=key_id, purpose=ApiKey.Purpose.APPLICATION).first()
+        if key is None:
+            raise NotFound("No such API key.")
+        if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+            raise InvalidRequest("This key has ended. Make a new one instead.")
+        secret = secrets.token_hex(20)
+        key.previous_hash, key.secret_hash = key.secret_hash, hash_secret(secret)
+        key.previous_ends_at = now + overlap
+        key.save(update_fields=["previous_hash", "secret_hash", "previous_ends_at"])
+        until = f"{key.previous_ends_at:%Y-%m-%d %H:%M} UTC"
+        record(by=by, action="api_key.rotated", target=key, changes={"old_secret_until": until})
+    return key, format_key(tenant_id, key.prefix, secret)
+
+
 def verify(parsed: ParsedKey, *, now: datetime) -> Caller:
     """The caller behind a key of the current tenant.
 
@@ -236,8 +266,14 @@ def verify(parsed: ParsedKey, *, now: datetime) -> Caller:
     with tenant_scope() as tenant_id:
         key = ApiKey.objects.filter(prefix=parsed.prefix).first()
         tenant = Tenant.objects.filter(id=tenant_id).first() if _is_held(key) else None
-    if key is None or tenant is None or not secret_matches(parsed.secret, key.secret_hash):
+    if key is None or tenant is None:
         raise InvalidKey("Incorrect API key provided.")
+    if not secret_matches(parsed.secret, key.secret_hash):
+        if not key.previous_hash or not secret_matches(parsed.secret, key.previous_hash):
+            raise InvalidKey("Incorrect API key provided.")
+        # The old secret of a rotated key ends before the key does.
+        ends = key.previous_ends_at or now
+        key.expires_at = min(ends, key.expires_at or ends)
     return _caller(key, tenant, now=now)
 
 

@@ -181,6 +181,10 @@ class ApiKey(TenantModel):
     )
     prefix = models.CharField(max_length=16, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
+    previous_hash = models.CharField(
+        max_length=64, default="", db_default="", editable=False, help_text="The secret before it was rotated."
+    )
+    previous_ends_at = models.DateTimeField(null=True, editable=False, help_text="Until when that one works too.")
     scopes = ArrayField(models.CharField(max_length=40))
     groups = ArrayField(
         models.CharField(max_length=128),

@@ -3,6 +3,7 @@
 from . import (  # noqa: F401  they register themselves
     deployments,
     grants,
+    keys,
     models,
     playground,
     prompt_editor,

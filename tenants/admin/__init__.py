@@ -3,7 +3,6 @@
 from . import (  # noqa: F401  they register themselves
     audit,
     invitations,
-    keys,
     members,
     people,
     settings,

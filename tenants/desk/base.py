@@ -7,7 +7,7 @@ platform's global tables only: its rows know no tenant.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from ..audit_trail import trail_of
 from ..errors import AtriumError
 from ..models import Tenant
 from ..scope import acting_for, current_tenant
+from . import conflicts
 from .lists import BoundedPaginator, DeskList
 from .visitor import Visitor, visitor_of
 
@@ -80,7 +81,34 @@ class AtriumAdmin(ModelAdmin):
         """See `ROLE_PERMISSIONS` and `offers`."""
         return "delete" in self.offers and self.may(request, "change")
 
-    # Every POST is all or nothing, and a domain function's refusal is a message on the page it came from.
+    #: Within the form: what stood there when it was shown (`conflicts`).
+    change_form_before_template = "admin/seen.html"
+
+    def get_form(
+        self, request: HttpRequest, obj: models.Model | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm]:
+        """Django's, which also says what a domain function refused, and that somebody else was faster."""
+        made = super().get_form(request, obj, change, **kwargs)
+
+        class Form(made):  # type: ignore[valid-type, misc]
+            def clean(self) -> Any:
+                cleaned = super().clean()
+                if change:
+                    conflicts.check(self)
+                if (error := getattr(request, "refusal", None)) is not None:
+                    raise forms.ValidationError(error.message)
+                return cleaned
+
+        Form.__name__ = made.__name__
+        return Form
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """With what stands in the fields now."""
+        if kwargs.get("change"):
+            context["seen"] = conflicts.mark_of(context["adminform"].form, datetime.now(UTC))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # Every POST is all or nothing, and a domain function's refusal is said on the page it came from.
 
     def changeform_view(
         self,
@@ -89,9 +117,21 @@ class AtriumAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Django's, with refusals as messages."""
+        """Django's. What is refused is said in the form, with what was typed still in it."""
+        self._refuse_strangers(request)
         view = super().changeform_view
-        return self._or_message(request, lambda: view(request, object_id, form_url, extra_context))
+        if request.method != "POST":
+            return view(request, object_id, form_url, extra_context)
+        try:
+            with transaction.atomic():
+                if object_id is not None:
+                    conflicts.wait_for_others(self.opts.label_lower, object_id)
+                return view(request, object_id, form_url, extra_context)
+        except AtriumError as error:
+            request.refusal = error  # type: ignore[attr-defined]
+            for file in request.FILES.values():
+                file.seek(0)  # type: ignore[union-attr]
+            return view(request, object_id, form_url, extra_context)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -193,7 +233,7 @@ class TenantAdmin(AtriumAdmin):
         if obj is None:
             kwargs.setdefault("form", self.add_form)
         form = super().get_form(request, obj, change, **kwargs)
-        form.visitor = self._visitor(request)
+        form.visitor = self._visitor(request)  # type: ignore[attr-defined]
         return form
 
     @staticmethod
@@ -225,8 +265,9 @@ class TenantAdmin(AtriumAdmin):
         self._record(request, row, "deleted")
 
     def _record(self, request: HttpRequest, row: models.Model, verb: str, form: Any = None) -> None:
-        changes = {name: str(form.cleaned_data[name]) for name in form.changed_data} if form else {}
-        changes.pop("for_tenant", None)
+        changes = (
+            {name: _change(form, name, verb) for name in form.changed_data if name != "for_tenant"} if form else {}
+        )
         action = f"{self.model._meta.model_name}.{verb}"
         record(by=self._visitor(request).actor, action=action, target=row, changes=changes)
 
@@ -291,3 +332,9 @@ class TenantAdmin(AtriumAdmin):
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/audit_history.html", context)
+
+
+def _change(form: Any, name: str, verb: str) -> Any:
+    """For the audit row: what stands there now, and of a change also what stood there before."""
+    after, before = str(form.cleaned_data[name]), form.initial.get(name)
+    return after if verb != "changed" else [None if before is None else str(before), after]
