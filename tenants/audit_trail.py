@@ -16,6 +16,16 @@ def describe(event: AuditEvent) -> str:
     return "; ".join(f"{name}: {_described(value)}" for name, value in event.changes.items())
 
 
+def before_and_after(event: AuditEvent) -> list[tuple[str, str, str]]:
+    """What an event changed, line by line: name, what stood there before (empty where nothing did), and after."""
+    lines = []
+    for name, value in event.changes.items():
+        changed = isinstance(value, list) and len(value) == 2 and not isinstance(value[0], list)
+        before, after = value if changed else (None, value)
+        lines.append((name.replace("_", " "), "" if before is None else str(before), _described(after)))
+    return lines
+
+
 def _described(value: Any) -> str:
     match value:
         case [before, after] if not isinstance(before, list):

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
+from tenants.formulas import FORMULA, neutralised
+
 from ..reports import MonthLine
 from ..reservations import plain
 
-#: What a text begins with that a spreadsheet would run.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+__all__ = ["FORMULA", "csv_lines", "month_csv", "neutralised"]
+
 _HEADER = ["tenant", "model", "meter", "quantity", "cost", "currency"]
 
 
@@ -18,11 +20,6 @@ class _Line:
 
     def write(self, text: str) -> str:
         return text
-
-
-def neutralised(text: str) -> str:
-    """`text`, with an apostrophe in front where a spreadsheet would take it for a formula (OWASP, CSV injection)."""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:

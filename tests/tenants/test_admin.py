@@ -20,7 +20,6 @@ from tenants.audit import COMMAND_LINE
 from tenants.ids import uuid7
 from tenants.members import LastOwner, add_member, change_role, remove_member
 from tenants.models import ApiKey, AuditEvent, Membership, Role, Tenant, User
-from tenants.permissions import ROLE_PERMISSIONS
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
 from tests.tenants.admin_desk import desk, plain_static_files, seat
@@ -162,34 +161,7 @@ def test_a_member_of_two_tenants_chooses(acme, globex):
     assert client.post("/admin/tenant/", {"tenant": str(uuid7())}).status_code == 404
 
 
-# --- roles ---
-
-
-@pytest.mark.parametrize("role", ROLE_PERMISSIONS)
-def test_each_role_sees_and_adds_what_the_table_says(acme, role):
-    client = desk(seat(acme, role))
-    seen, added = {}, {}
-    for page in PAGES:
-        seen[page] = client.get(f"/admin/{page}/").status_code
-        added[page] = client.get(f"/admin/{page}/add/").status_code
-    held = ROLE_PERMISSIONS[role]
-    assert seen == {page: 200 if f"{area}.view" in held else 403 for page, (area, _) in PAGES.items()}
-    assert added == {page: 200 if adds and f"{area}.change" in held else 403 for page, (area, adds) in PAGES.items()}
-
-
-@pytest.mark.parametrize("role", ROLE_PERMISSIONS)
-@pytest.mark.parametrize("page", STAFF_PAGES)
-def test_the_platforms_pages_are_not_the_tenants(acme, role, page):
-    client = desk(seat(acme, role))
-    assert client.get(f"/admin/{page}/").status_code == 403
-    assert client.get(f"/admin/{page}/add/").status_code == 403
-
-
-@pytest.mark.parametrize("role", ROLE_PERMISSIONS)
-def test_the_sidebar_lists_what_the_role_may_view(acme, role):
-    links = set(re.findall(r'href="/admin/([a-z]+/[a-z]+)/"', desk(seat(acme, role)).get("/admin/").content.decode()))
-    held = ROLE_PERMISSIONS[role]
-    assert links & {*PAGES, *STAFF_PAGES} == {page for page, (area, _) in PAGES.items() if f"{area}.view" in held}
+# --- roles: `test_roles` walks them ---
 
 
 def test_an_admin_neither_makes_nor_removes_owners(acme):

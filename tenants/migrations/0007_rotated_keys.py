@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0005_second_factor"),
+        ("tenants", "0006_lists_by_what_is_looked_for"),
     ]
 
     operations = [
