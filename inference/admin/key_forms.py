@@ -22,26 +22,26 @@ LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrent_calls")
 #: What each scope lets a key do, the usual ones first.
 SCOPES_SAY = {
     "inference": "Call models: chat, responses, embeddings",
-    "vector_stores.read": "Search vector stores, and see what is in them",
+    "vector_stores.read": "Search and read vector stores",
     "files.read": "Read files",
     "files.write": "Upload and delete files",
     "vector_stores.write": "Make, fill and delete vector stores",
-    "models.read": "See the tenant's aliases, variants and deployments",
-    "models.write": "Change them",
+    "models.read": "See aliases, variants and deployments",
+    "models.write": "Change aliases, variants and deployments",
     "prompts.read": "Read and render prompts",
     "prompts.write": "Write prompts and move their labels",
     "feedback.read": "Read and export feedback",
     "feedback.write": "Give feedback on answers",
-    "usage.read": "Read usage, costs, statements and reports",
+    "usage.read": "Read usage, costs and reports",
     "reports.write": "Ask for reports, and schedule them",
     "budgets.read": "See budgets",
     "budgets.write": "Change budgets",
     "webhooks.read": "See webhooks and what was sent",
     "webhooks.write": "Change webhooks",
-    "safety.read": "See safety policies, and what the screens found",
+    "safety.read": "See safety policies and findings",
     "safety.write": "Change safety policies",
-    "keys.write": "Make and revoke API keys (for trusted servers only)",
-    "end_users.write": "Make signing secrets, which speak for every group (for trusted servers only)",
+    "keys.write": "Make and revoke keys (trusted servers)",
+    "end_users.write": "Make signing secrets (trusted servers)",
 }
 _EXPIRES = [("", "Never"), ("7", "In 7 days"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")]
 
