@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0006_lists_by_what_is_looked_for"),
+        ("tenants", "0007_single_sign_on"),
     ]
 
     operations = [
