@@ -51,8 +51,8 @@ def test_the_table_names_every_area_and_nothing_else():
             asked |= {f"{page.area}.{page.reads}"} | (
                 {f"{page.area}.{page.writes}"} if hasattr(page, "post") else set()
             )
-    # Home is the site's index; contents are parts of other pages.
-    assert asked - set(WHO_MAY) == set()
+    # A change that is not in the table is the platform staff's. Home is the site's index; contents are parts of pages.
+    assert {one for one in asked if one.endswith(".view")} - set(WHO_MAY) == set()
     assert set(WHO_MAY) - asked <= {"home.view", "content.view"}
 
 
