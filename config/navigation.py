@@ -78,12 +78,18 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
     ),
 }
 
+#: Lists that better pages lead to: a prompt's editor, the safety policy, the members, a webhook endpoint. Only platform
+#: staff, who do not have all of those, find them in the menu as well.
+FOUND_WITHIN = frozenset(
+    {"inference.promptversion", "inference.safetypolicy", "tenants.invitation", "tenants.webhookdelivery"}
+)
+
 
 def places(*, staff: bool) -> dict[str, tuple[str, ...]]:
     """Heading → pages, for platform staff or for a tenant."""
     own = {group: pages for group, pages in NAVIGATION.items() if group not in FOR_STAFF}
     if not staff:
-        return own
+        return {group: tuple(page for page in pages if page not in FOUND_WITHIN) for group, pages in own.items()}
     theirs = {group: NAVIGATION[group] for group in FOR_STAFF}
     once = {page for pages in theirs.values() for page in pages}
     return {group: tuple(page for page in pages if page not in once) for group, pages in own.items()} | theirs

@@ -82,7 +82,7 @@ _WORDS = {
 class BudgetAdmin(TenantAdmin):
     """Limits of a day, a month or in total, with what the current period has used of them."""
 
-    icon, area = "savings", "budgets"
+    icon, label, area = "savings", "All budgets", "budgets"
     offers = frozenset({"add", "change", "delete"})
     list_display = ("name", "scope", "shown_period", "shown_limit", "shown_spent", "shown_held", "shown_left")
     list_filter = ("period", "hard")

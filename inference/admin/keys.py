@@ -76,6 +76,7 @@ class ApiKeyAdmin(TenantAdmin):
 
     icon, label, area = "key", "API keys", "keys"
     offers = frozenset({"add", "change"})
+    add_words = "Make the key"
     list_display = ("name", "shown_prefix", "state", "left", "last_used_at", "expires_at")
     search_fields = ("name", "prefix")
     ordering = ("-created_at",)

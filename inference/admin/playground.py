@@ -1,6 +1,7 @@
 """The playground: a page that calls the public API from the browser, and the doors that its script asks."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from django.urls import reverse
 from django_ratelimit.core import is_ratelimited
 
 from billing.reservations import plain
+from knowledge.models import VectorStore
 from tenants.desk.pages import DeskData, DeskPage, desk_page
 from tenants.errors import AtriumError, InvalidRequest
 from tenants.ids import public_id
@@ -50,6 +52,7 @@ class PlaygroundPage(DeskPage):
             offered=found,
             usable=[card for card in found.models if not card.unusable],
             stores=[(public_id("vs_", store.id), store) for store in found.stores],
+            searched=_searched(found.stores) if "prompt" not in self.request.GET else None,
             refused=refused,
             data={
                 "api": "/v1/responses",
@@ -157,6 +160,11 @@ class PlaygroundPrompt(_Reading):
             "versions": [{"number": row.number, "note": row.note, **row.definition} for row in rows],
             "id": public_id(PROMPT_PREFIX, kwargs["prompt_id"]),
         }
+
+
+def _searched(stores: Sequence[VectorStore]) -> UUID | None:
+    """The newest that has something to find: a first question is then answered from the tenant's own documents."""
+    return next((store.id for store in stores if store.chunk_count), None)
 
 
 def _doors() -> dict[str, str]:

@@ -54,6 +54,7 @@ class InvitationAdmin(TenantAdmin):
 
     icon, area = "mail", "members"
     offers = frozenset({"add"})
+    add_words = "Send invitation"
     list_display = ("email", "shown_role", "state", "sent_at", "expires_at")
     list_filter = ("role",)
     search_fields = ("email",)

@@ -38,6 +38,8 @@ class AtriumAdmin(ModelAdmin):
     icon = "table_rows"
     #: What the menu calls the page; empty: the model's name.
     label = ""
+    #: What the one button says that adds a row, where "Save" would be too vague; empty: unfold's three buttons.
+    add_words = ""
     #: The object of `tenants.permissions` that guards the page; empty: platform staff only.
     area = ""
     #: What the page offers to those who hold `<area>.change`: "add", "change", "delete".

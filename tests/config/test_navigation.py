@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from config.navigation import NAVIGATION, places
+from config.navigation import FOUND_WITHIN, NAVIGATION, places
 from tenants.desk.pages import PAGES
 from tenants.permissions import WHO_MAY
 
@@ -23,3 +23,11 @@ def test_what_a_page_asks_for_is_in_the_table_of_roles():
 def test_staff_find_what_is_theirs_once():
     pages = [page for listed in places(staff=True).values() for page in listed]
     assert len(pages) == len(set(pages))
+
+
+def test_what_is_found_within_other_pages_is_in_the_menu_of_staff_alone():
+    def listed(staff: bool) -> set[str]:
+        return {page for pages in places(staff=staff).values() for page in pages}
+
+    assert listed(staff=True) >= FOUND_WITHIN
+    assert not listed(staff=False) & FOUND_WITHIN

@@ -26,7 +26,7 @@ function start(data) {
         if (prompt) body.prompt = prompt;
         if (field("instructions")) body.instructions = field("instructions");
         if (input.length) body.input = input;
-        const stores = [...settings.querySelectorAll("input[name=store]:checked")].map((box) => box.value);
+        const stores = [...settings.querySelectorAll("input[name=store]:checked:enabled")].map((box) => box.value);
         if (stores.length) {
             body.tools = [{ type: "file_search", vector_store_ids: stores, max_num_results: number("results") ?? 6 }];
         }
@@ -152,6 +152,8 @@ function start(data) {
                 ? "0 is steady, 2 is wild."
                 : `This model takes ${temperature.min} to ${temperature.max}.`;
         settings.elements.max_output_tokens.max = model.max_output_tokens;
+        byId("documents").disabled = !model.searches;
+        byId("no-search").hidden = model.searches;
         showCode();
     }
 

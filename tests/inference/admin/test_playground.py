@@ -14,6 +14,8 @@ from inference.models import Generation, Model
 from inference.prompts.definition import Definition
 from inference.prompts.library import create_prompt
 from inference.taxonomy import KINDS
+from knowledge.models import VectorStore
+from knowledge.vector_stores import create_store
 from tenants.audit import COMMAND_LINE
 from tenants.authentication import authenticate_key
 from tenants.ids import public_id, uuid7
@@ -49,6 +51,17 @@ def test_the_page_offers_the_tenants_models_with_their_prices(acme):
     assert model["prices"] == ["0.10 USD per million input tokens", "0.40 USD per million output tokens"]
     assert model["context_window"] == Model.objects.get(name="local-extractive").context_window
     assert "all-MiniLM-L6-v2" not in data["models"]
+
+
+def test_the_newest_store_with_passages_is_searched_unless_a_prompt_is_tried(acme):
+    with acting_for(acme.tenant.id), tenant_scope():
+        for name, passages in (("Old", 3), ("Handbook", 5), ("Empty", 0)):
+            made = create_store(by=COMMAND_LINE, name=name)
+            VectorStore.objects.filter(id=made.id).update(chunk_count=passages)
+    client = desk(seat(acme, "developer"))
+    ticked = r'name="store" value="vs_[0-9a-f]+" checked> <span>([^<]+)'
+    assert re.findall(ticked, client.get("/admin/playground/").content.decode()) == ["Handbook"]
+    assert re.findall(ticked, client.get("/admin/playground/?prompt=1").content.decode()) == []
 
 
 @pytest.mark.parametrize(("role", "status"), [("owner", 200), ("developer", 200), ("viewer", 403), ("finance", 403)])
