@@ -89,7 +89,11 @@ class AtriumAdminSite(UnfoldAdminSite):
         if visitor is None:
             return []
         found = {
-            model["model"]._meta.label_lower: (model["name"], self._page_of(model).icon, model["admin_url"])
+            model["model"]._meta.label_lower: (
+                model["name"],
+                self._page_of(model).icon,
+                self._page_of(model).link_for(visitor),
+            )
             for group in self.get_app_list(request)
             for model in group["models"]
         }

@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate
 class TenantsConfig(AppConfig):
     """Who: tenants, members, keys, scope, audit."""
 
-    name = "tenants"
+    name, verbose_name = "tenants", "Access"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

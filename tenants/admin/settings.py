@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from unfold.decorators import action, display
 
 from .. import registry
@@ -46,6 +47,12 @@ class TenantPageAdmin(TenantAdmin):
     def name_for(self, visitor: Visitor) -> str:
         """For a tenant these are its settings."""
         return "Tenant settings" if visitor.staff else "Settings"
+
+    def link_for(self, visitor: Visitor) -> str:
+        """To a tenant's own, which are the only ones it has."""
+        if visitor.tenant is None:
+            return super().link_for(visitor)
+        return reverse("admin:tenants_tenant_change", args=[visitor.tenant.id])
 
     def owner_of(self, row: Tenant) -> UUID:
         """Itself."""

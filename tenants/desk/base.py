@@ -18,6 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -57,6 +58,10 @@ class AtriumAdmin(ModelAdmin):
     def name_for(self, visitor: Visitor) -> str:
         """What the menu calls the page."""
         return self.label or str(self.opts.verbose_name_plural).capitalize()
+
+    def link_for(self, visitor: Visitor) -> str:
+        """Where the menu leads: the list."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
     def may(self, request: HttpRequest, verb: str) -> bool:
         """Whether the visitor may `view` or `change` here."""

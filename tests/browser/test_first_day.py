@@ -55,12 +55,13 @@ def test_the_playground_answers_with_a_citation_that_opens_the_page(newcomer, si
     person = sits(newcomer)
     menu(person, "Playground")
     person.page.get_by_label("Model", exact=True).select_option("local-extractive")
-    person.page.get_by_label("Handbook").check()
+    assert person.page.get_by_label("Handbook").is_checked()
     person.page.get_by_label("Message").fill(question.text)
     person.page.get_by_role("button", name="Send").click()
     answer = person.page.locator("article").last
     answer.get_by_text(question.expected_phrase).first.wait_for(timeout=60_000)
     person.page.locator("#turns[aria-busy=false]").wait_for()
+    answer.get_by_text("passages were given to the model").click()
     facts = answer.inner_text()
     assert re.search(r"Total\s+[\d.]+ m?s", facts)
     assert re.search(r"Cost\s+0\.\d+ USD", facts)
@@ -79,7 +80,7 @@ def test_a_key_is_shown_once_and_spends_its_budget(fresh: Desk, newcomer, sits: 
     person.page.get_by_role("link", name="Make a key").or_(person.page.get_by_role("link", name="Add")).first.click()
     person.page.get_by_label("Name").first.fill("First app")
     person.page.get_by_label("Monthly budget").fill("0.50")
-    person.page.get_by_label("Name").first.press("Enter")
+    person.page.get_by_role("button", name="Make the key").click()
     person.settles()
     [key, *_] = re.findall(r"sk-[0-9a-f-]{80,}", person.page.locator("body").inner_text()) or [""]
     assert key and fresh.tenant.url in person.page.locator("body").inner_text()

@@ -25,7 +25,7 @@ def test_invite_a_colleague_as_finance(owner, sits: Sits):
     person.page.get_by_role("link", name="Invite").first.click()
     person.page.get_by_label("E-mail").fill("frida@books.example")
     person.page.locator("input[name=role][value=finance]").check()
-    person.page.get_by_role("button", name="Save", exact=True).click()
+    person.page.get_by_role("button", name="Send invitation").click()
     person.page.get_by_text("Invited frida@books.example").first.wait_for()
     assert person.presses <= 4
 
@@ -55,7 +55,7 @@ def test_make_a_key_limited_to_one_model_and_fifty_a_month(owner, acme_desk: Des
     person.page.get_by_label("Name").first.fill("Newsletter")
     person.page.get_by_label("local-extractive", exact=True).check()
     person.page.get_by_label("Monthly budget").fill("50")
-    person.page.get_by_label("Name").first.press("Enter")
+    person.page.get_by_role("button", name="Make the key").click()
     secret = person.page.locator("code, input").filter(has_text="sk-").first
     secret.wait_for()
     assert person.presses <= 6

@@ -232,6 +232,7 @@ if (form) {
     const drop = form.querySelector(".upload-drop");
     for (const element of form.querySelectorAll("[data-needs-script]")) element.hidden = false;
     for (const input of form.querySelectorAll("input[type=file]")) {
+        input.hasChangeListener = true; // unfold's script would write the name into a field that is not here
         input.addEventListener("change", () => {
             add([...input.files].map((file) => ({ file, path: file.webkitRelativePath || "" })));
             input.value = "";
