@@ -75,7 +75,7 @@ class ProviderBillAdmin(AtriumAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """A file, when adding."""
-        return ImportForm if obj is None else super().get_form(request, obj, change, **kwargs)
+        return super().get_form(request, obj, change, **({"form": ImportForm} if obj is None else {}) | kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         """A file, when adding."""

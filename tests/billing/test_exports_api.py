@@ -299,10 +299,12 @@ def test_finance_asks_for_a_report_in_the_admin_and_finds_its_link(march, plain_
     pages = "admin:billing_report_"
     assert desk(seat(march, "viewer")).get(reverse(pages + "changelist")).status_code == 403
     finance = desk(seat(march, "finance", email="finance@acme.example"))
-    form = {"kind": "focus", "format": "csv", "first_day": "2026-03-01", "last_day": "2026-03-31"}
+    form = {"kind": "focus", "format": "csv", "first_day": "2026-03-01", "last_day": "2026-03-31", "bucket_width": "1d"}
     refused = finance.post(reverse(pages + "add"), {**form, "first_day": "1976-03-01"}, follow=True).content.decode()
     assert "there is nothing before 2000" in refused
-    assert "queued" in finance.post(reverse(pages + "add"), form, follow=True).content.decode().lower()
+    assert finance.post(reverse(pages + "add"), form, follow=True).status_code == 200
+    with acting_for(march.tenant.id), tenant_scope():
+        assert Report.objects.get().state == "queued"
     tasks.make_report.apply()
     page = finance.get(reverse(pages + "changelist")).content.decode()
     assert "0.005 USD" in page and "2026-03-01 00:00 – 2026-04-01 00:00" in page

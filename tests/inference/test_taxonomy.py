@@ -15,6 +15,7 @@ ROOT = Path(inference.__file__).parent
 #: Of the REST endpoints that manage things; no call of a model ends so.
 NOT_OF_CALLS = {"variant_state", "alias_taken", "deployment_name_taken", "variant_name_taken", "in_use"} | {
     "answer_not_ended", "invalid_prompt_template", "prompt_in_use", "prompt_name_taken", "prompt_too_large",
+    "contents_gone",  # of the playground
     "server_error",  # of OpenAI's response objects
 }  # fmt: skip
 

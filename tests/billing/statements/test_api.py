@@ -186,7 +186,7 @@ def test_staff_close_and_credit_in_the_admin_and_members_read(acme, committed):
     own = finance.get("/admin/billing/statement/").content.decode()
     assert "17.50 USD" in own and "Margins of" not in own and "7.60" not in own
     page = finance.get(f"/admin/billing/statement/{statement.id}/change/").content.decode()
-    assert re.search(r"input_tokens.*1000000.*600000.*1\.50 USD", page, re.DOTALL)
+    assert re.search(r"Tokens read.*1,600,000.*1,000,000.*1\.50 USD", page, re.DOTALL)
     assert table(finance.get(f"/admin/billing/statement/{statement.id}/csv/"))[-1][10] == "17.50"
     for url in ("statement/add/", "creditnote/add/", "statement/margins.csv"):
         assert finance.get(f"/admin/billing/{url}").status_code == 403
