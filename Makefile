@@ -58,8 +58,8 @@ verify-providers: .venv/.dev .llama/.made  ## the clients of models against a re
 verify-crashes: .venv/.dev  ## processes killed or stopped in the middle of their work, and Redis emptied under them
 	@$(BIN)/python -m pytest -m crashes
 
-verify-browser: .venv/.dev  ## the admin in a real Chromium (apt-get install chromium) over the running stack
-	@$(BIN)/python -m pytest -m browser tests/browser
+verify-browser: .venv/.dev  ## the admin: every role at every page; in a real Chromium (apt-get install chromium) over the running stack
+	@$(BIN)/python -m pytest -m walks tests/tenants/test_roles.py && $(BIN)/python -m pytest -m browser tests/browser
 
 screenshots: .venv/.dev  ## pictures of the admin's main pages, for the README
 	@$(BIN)/python -m tests.browser.screenshots

@@ -21,6 +21,8 @@ from tenants.ids import uuid7
 from tenants.permissions import ROLE_PERMISSIONS, WHO_MAY
 from tests.tenants.admin_desk import desk, plain_static_files, seat
 
+pytestmark = pytest.mark.walks
+
 __all__ = ["plain_static_files"]
 
 #: Pages with a rule of their own that no role meets: they are for staff who view a tenant.
