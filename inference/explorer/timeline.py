@@ -52,7 +52,7 @@ def _asked(row: Generation, attempts: Iterable[InferenceAttempt]) -> Iterator[Sp
     for attempt in attempts:
         note = f"first token after {attempt.ttft_ms:,.0f} ms" if attempt.ttft_ms is not None else ""
         at_ms = _between(row.created_at, attempt.started_at)
-        label = f"{attempt.model} on {attempt.deployment}"
+        label = f"{attempt.model} ({attempt.deployment})"
         yield Span(label, at_ms, attempt.latency_ms, attempt.code or note, failed=bool(attempt.code))
 
 

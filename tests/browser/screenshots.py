@@ -78,9 +78,9 @@ def _home(person: Person) -> None:
 
 
 def _request(person: Person) -> None:
-    """The first of the calls that was answered from documents."""
+    """What the playground's answer was made from, and how."""
     person.goes("/admin/inference/generation/")
-    person.page.locator("#result_list a, table a").filter(has_not_text="Delete").first.click()
+    person.page.locator("#result_list a").first.click()
     person.settles()
 
 
@@ -94,7 +94,6 @@ def _playground(person: Person) -> None:
     """With an answer and what it was made from."""
     person.goes("/admin/playground/")
     person.page.get_by_label("Model", exact=True).select_option("local-extractive")
-    person.page.get_by_role("checkbox").first.check()
     person.page.get_by_label("Message").fill(QUESTIONS[0].text)
     person.page.get_by_role("button", name="Send").click()
     person.page.locator("#turns[aria-busy=false] a").first.wait_for()
@@ -103,9 +102,9 @@ def _playground(person: Person) -> None:
 
 PAGES: dict[str, Callable[[Person], None]] = {
     "home": _home,
+    "playground": _playground,
     "request": _request,
     "store": _store,
-    "playground": _playground,
 }
 
 
