@@ -29,6 +29,11 @@ from tests.prove.ground import Ground
 from tests.prove.verdict import Verdict
 
 _LOG = "tenants_auditevent"
+#: What the log and the tasks of the clock write, whoever uses the admin.
+_BESIDE = {
+    _LOG, "tenants_work", "tenants_apikey_use", "billing_usagehour", "billing_usageday", "billing_modelday",
+    "billing_userday", "inference_callhour",
+}  # fmt: skip
 #: Fewer writes that had an effect prove nothing.
 _LEAST_WRITES = 10
 _FORMULA = re.compile(r"^[=+\-@\t\r\n]")
@@ -90,6 +95,7 @@ class _Form(HTMLParser):
         self.forms: list[dict[str, Any]] = []
         self._select = self._area = ""
         self._kinds: dict[str, str] = {}
+        self._required: set[str] = set()
 
     @classmethod
     def of(cls, page: str, *, with_field: str) -> "_Form":
@@ -106,6 +112,8 @@ class _Form(HTMLParser):
         if not self.forms:
             return
         name = given.get("name", "")
+        if "required" in given:
+            self._required.add(name)
         match tag:
             case "input" if given.get("type") in ("checkbox", "radio"):
                 if "checked" in given:
@@ -138,12 +146,18 @@ class _Form(HTMLParser):
             self._area = ""
 
     def filled(self, *, mark: str = "") -> dict[str, Any]:
-        """What a browser would send; with a mark, something in each field that may be empty or longer."""
+        """What a browser would send; with a mark, something in each field that must have it, and one text changed."""
         fields = dict(self.forms[0]) if self.forms else {}
+        texts = [
+            name
+            for name, value in fields.items()
+            if self._kinds.get(name) in ("text", "textarea") and value.upper() != value
+        ]
         for name, kind in self._kinds.items() if mark else ():
             if name.startswith(("csrf", "_", "initial-")) or "-TOTAL" in name or "-INITIAL" in name:
                 continue
-            fields[name] = _said(kind, fields.get(name), mark)
+            if name in texts[:1] or (not fields.get(name) and (name in self._required or kind.startswith("choice "))):
+                fields[name] = _said(kind, fields.get(name), mark)
         return {name: value for name, value in fields.items() if value != []}
 
 
@@ -211,8 +225,7 @@ def _offers(ground: Ground, client: Client, ours: Furnished) -> Iterator[tuple[s
 def _rows(ground: Ground, ours: Furnished) -> dict[str, str]:
     """Everything of the tenant's but the log, and what workers and the clock change."""
     found = fingerprint(ground, ours)
-    beside = (_LOG, "tenants_work", "tenants_apikey_use", "billing_usagehour", "billing_usageday", "billing_userday")
-    return {table: digest for table, digest in found.items() if table not in beside}
+    return {table: digest for table, digest in found.items() if table not in _BESIDE}
 
 
 def _logged(ground: Ground, ours: Furnished) -> int:
