@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 verify-providers verify-clients verify-crashes verify-browser screenshots lint check-production prove bench bench-gateway bench-retrieval bench-billing bench-admin eval-retrieval eval-safety lock clean
+.PHONY: demo run test verify-s3 verify-providers verify-clients verify-crashes verify-roles verify-browser screenshots lint check-production prove bench bench-gateway bench-retrieval bench-billing bench-admin eval-retrieval eval-safety lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -58,8 +58,11 @@ verify-providers: .venv/.dev .llama/.made  ## the clients of models against a re
 verify-crashes: .venv/.dev  ## processes killed or stopped in the middle of their work, and Redis emptied under them
 	@$(BIN)/python -m pytest -m crashes
 
-verify-browser: .venv/.dev  ## the admin: every role at every page; in a real Chromium (apt-get install chromium) over the running stack
-	@$(BIN)/python -m pytest -m walks tests/tenants/test_roles.py && $(BIN)/python -m pytest -m browser tests/browser
+verify-roles: .venv/.dev  ## every role at every page of the admin, and at every action
+	@$(BIN)/python -m pytest -m walks tests/tenants/test_roles.py
+
+verify-browser: .venv/.dev  ## the admin in a real Chromium (apt-get install chromium) over the running stack
+	@$(BIN)/python -m pytest -m browser tests/browser
 
 screenshots: .venv/.dev  ## pictures of the admin's main pages, for the README
 	@$(BIN)/python -m tests.browser.screenshots
