@@ -1,6 +1,7 @@
 """What the operator's commands share: `--json`, one line where they fail, and exit status 1."""
 
 import json
+import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -31,3 +32,14 @@ class OperatorCommand(BaseCommand):
     def run(self, options: dict[str, Any]) -> dict[str, Any]:
         """The domain call; what it returns is printed."""
         raise NotImplementedError
+
+
+def password_in(variable: str) -> str:
+    """The password in an environment variable, so that it is in no process list or history.
+
+    Raises:
+        CommandError: there is none.
+    """
+    if not (password := os.environ.get(variable)):
+        raise CommandError(f"The environment variable {variable} is empty or not set.")
+    return password

@@ -1,4 +1,4 @@
-"""What the operator does to tenants: bring one to life with its first key, find them, suspend, resume.
+"""What the operator does: bring a tenant to life with its first key, find tenants, suspend, resume; seat people.
 
 Look-ups run as staff, which sees every tenant; each change runs as the app role inside the one tenant's own scope, in
 one transaction with its audit row.
@@ -16,7 +16,7 @@ from .audit import Actor
 from .errors import InvalidRequest, NotFound
 from .ids import uuid7
 from .members import add_member
-from .models import Membership, Role, Tenant
+from .models import Membership, Role, Tenant, User
 from .permissions import KEY_SCOPES
 from .registry import ExternalIdTaken, SlugTaken, create_tenant, set_status
 from .scope import acting_for, as_staff, tenant_scope
@@ -123,10 +123,30 @@ def seat_member(*, email: str, role: Role, by: Actor, password: str | None = Non
             user = membership.user
             if user.has_usable_password():
                 raise InvalidRequest(f"{user.email} has a password already. Add them without one.", param="password")
-            try:
-                validate_password(password, user)
-            except ValidationError as error:
-                raise InvalidRequest(f"Invalid 'password': {error.messages[0]}", param="password") from error
+            _check_password(password, user)
             user.set_password(password)
             user.save(update_fields=["password"])
     return membership
+
+
+def seat_staff(*, email: str, password: str) -> User:
+    """A new person of the platform's staff, who sees every tenant.
+
+    Raises:
+        InvalidRequest: the password is too weak, or the address is somebody's: staff make somebody known one of theirs
+            in the admin, where it is on record.
+    """
+    user = User(username=email.strip().lower(), email=email.strip().lower(), is_superuser=True, is_staff=True)
+    if User.objects.filter(email__iexact=user.email).exists():
+        raise InvalidRequest(f"{user.email} is known already. Make them staff in the admin.", param="email")
+    _check_password(password, user)
+    user.set_password(password)
+    user.save(force_insert=True)
+    return user
+
+
+def _check_password(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidRequest(f"Invalid 'password': {error.messages[0]}", param="password") from error

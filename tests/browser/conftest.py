@@ -1,8 +1,6 @@
 """One running Atrium and one Chromium for all tests here; a tenant with a month of history, and its people."""
 
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,11 +153,10 @@ def stranger(globex_desk: Desk) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def staff(atrium: Atrium) -> tuple[str, str]:
-    """A superuser's log-in."""
-    password, email = secrets.token_urlsafe(12), "staff@atrium.example"
-    command = ["createsuperuser", "--noinput", "--username", email, "--email", email]
-    environment = {**atrium.stack.environment, "DJANGO_SUPERUSER_PASSWORD": password}
-    subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
+    """One of the platform's staff: e-mail address and password."""
+    email, password = "staff@atrium.example", secrets.token_urlsafe(12)
+    atrium.stack.environment["BROWSER_PASSWORD"] = password
+    atrium.manage("create_staff", "--email", email, "--password-env", "BROWSER_PASSWORD")
     return email, password
 
 

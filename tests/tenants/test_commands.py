@@ -82,6 +82,22 @@ def test_create_member(initech, monkeypatch):
         assert Membership.objects.get().role == "owner"
 
 
+def test_create_staff(db, monkeypatch):
+    monkeypatch.setenv("P", "correct horse battery")
+    assert run("create_staff", "--email=Boss@Platform.example", "--password-env=P")["email"] == "boss@platform.example"
+    boss = User.objects.get()
+    assert boss.is_superuser and boss.check_password("correct horse battery")
+    for email, password, said in (
+        ("boss@platform.example", "correct horse battery", "known already"),
+        ("other@platform.example", "12345678", "Invalid 'password'"),
+        ("other@platform.example", "", "empty or not set"),
+    ):
+        monkeypatch.setenv("P", password)
+        with pytest.raises(CommandError, match=said):
+            run("create_staff", f"--email={email}", "--password-env=P")
+    assert User.objects.count() == 1
+
+
 def test_a_member_without_a_password_cannot_log_in(initech):
     run("create_member", "--tenant=initech", "--email=bob@example.com", "--role=viewer")
     assert not User.objects.get(email="bob@example.com").has_usable_password()

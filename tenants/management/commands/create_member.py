@@ -3,14 +3,11 @@
 The password comes from an environment variable that the caller names, so that it is in no process list or history.
 """
 
-import os
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from tenants.audit import COMMAND_LINE
-from tenants.command_line import OperatorCommand
+from tenants.command_line import OperatorCommand, password_in
 from tenants.models import Role
 from tenants.provisioning import seat_member
 from tenants.registry import require_tenant
@@ -33,13 +30,12 @@ class Command(OperatorCommand):
     def run(self, options: dict[str, Any]) -> dict[str, Any]:
         """Add the member."""
         variable = options["password_env"]
-        if variable is not None and not os.environ.get(variable):
-            raise CommandError(f"The environment variable {variable} is empty or not set.")
+        password = None if variable is None else password_in(variable)
         with acting_for(require_tenant(options["tenant"])):
             member = seat_member(
                 email=options["email"],
                 role=Role(options["role"]),
                 by=COMMAND_LINE,
-                password=None if variable is None else os.environ[variable],
+                password=password,
             )
         return {"id": str(member.id), "tenant": options["tenant"], "email": member.user.email, "role": member.role}
