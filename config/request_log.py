@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from inference.metrics import Observed, observe
 from tenants.api_keys import Caller
+from tenants.carried import PATH_TO_LOG
 from tenants.ids import uuid7
 
 log = structlog.get_logger("atrium.request")
@@ -15,7 +16,7 @@ _QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
 def RequestLogMiddleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:  # noqa: N802
-    """Outermost of our middlewares. A view whose path holds a secret says what to log instead (`request.path_to_log`)."""
+    """Outermost of our middlewares. A view whose path holds a secret says what to log instead (`PATH_TO_LOG`)."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         request_id = uuid7().hex
@@ -33,7 +34,7 @@ def RequestLogMiddleware(get_response: Callable[[HttpRequest], HttpResponse]) ->
                 log.info(
                     "request",
                     method=request.method,
-                    path=getattr(request, "path_to_log", request.path),
+                    path=PATH_TO_LOG.by(request) or request.path,
                     status=response.status_code,
                     tenant_id=_tenant(request),
                     ms=round(elapsed, 1),

@@ -41,7 +41,7 @@ def trail_of(row: models.Model) -> list[AuditEvent]:
     events = AuditEvent.objects.filter(object_type=row._meta.label_lower, object_id=str(row.pk))
     found = name_actors(events.order_by("-created_at")[:_MOST_SHOWN])
     for event in found:
-        event.described = describe(event)  # type: ignore[attr-defined]
+        event.described = describe(event)
     return found
 
 
@@ -62,5 +62,5 @@ def name_actors(events: Iterable[AuditEvent]) -> list[AuditEvent]:
     names = {str(user.id): user.email for user in User.objects.filter(id__in=people)}
     for event in found:
         shown = "platform staff" if event.actor_type == "staff" else f"{event.actor_type} {event.actor_id}"
-        event.actor_name = names.get(event.actor_id, shown)  # type: ignore[attr-defined]
+        event.actor_name = names.get(event.actor_id, shown)
     return found

@@ -2,6 +2,7 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from argparse import ArgumentParser
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from .errors import AtriumError
 
 
-class OperatorCommand(BaseCommand):
+class OperatorCommand(BaseCommand, ABC):
     """A command that makes one domain call, `run`, and prints what it returns as lines or as one JSON object."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -29,9 +30,9 @@ class OperatorCommand(BaseCommand):
             for name, value in said.items():
                 self.stdout.write(f"{name}: {value}")
 
+    @abstractmethod
     def run(self, options: dict[str, Any]) -> dict[str, Any]:
         """The domain call; what it returns is printed."""
-        raise NotImplementedError
 
 
 def password_in(variable: str) -> str:

@@ -278,6 +278,10 @@ class AuditEvent(TenantModel):
     changes = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    #: Who acted and what changed, in words, once `audit_trail` has looked it up.
+    actor_name: str = ""
+    described: str = ""
+
     app_may = ("SELECT", "INSERT")
 
     class Meta:

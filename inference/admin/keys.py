@@ -3,6 +3,7 @@
 The page stands here and not beside the keys themselves because it is about models and money too.
 """
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,7 @@ from tenants import api_keys
 from tenants.authentication import forget_verified_keys
 from tenants.desk.base import TenantAdmin
 from tenants.desk.pages import DeskPage, desk_page
+from tenants.desk.shown_once import ISSUED
 from tenants.errors import AtriumError, NotFound
 from tenants.models import ApiKey
 from tenants.scope import acting_for
@@ -154,7 +156,7 @@ class ApiKeyAdmin(TenantAdmin):
         data = form.cleaned_data
         limits = {name: data[name] for name in (*LIMITS, "groups", "tags")}
         limits["expires_at"] = now + timedelta(days=int(data["expires_in"])) if data["expires_in"] else None
-        row, request.issued_key = issue_with_bounds(  # type: ignore[attr-defined]
+        row, secret = issue_with_bounds(
             name=data["name"],
             scopes=data["scopes"],
             models=data.get("models") or (),
@@ -163,6 +165,7 @@ class ApiKeyAdmin(TenantAdmin):
             by=self._visitor(request).actor,
             now=now,
         )
+        ISSUED.put(request, secret)
         return row
 
     def change_row(self, request: HttpRequest, row: ApiKey, form: Any) -> ApiKey:
@@ -171,7 +174,7 @@ class ApiKeyAdmin(TenantAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """The one page that shows the key."""
-        return issued_page(request, obj, request.issued_key, title="Your new API key")  # type: ignore[attr-defined]
+        return issued_page(request, obj, ISSUED.by(request) or "", title="Your new API key")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """For the action."""
@@ -188,7 +191,7 @@ class ApiKeyAdmin(TenantAdmin):
         self.message_user(request, f"Revoked: {', '.join(str(row) for row in rows)}. Calls with them now fail.")
 
 
-class _OneKey(DeskPage):
+class _OneKey(DeskPage, ABC):
     """A page about one key of an application, for those who make keys."""
 
     area, reads = "keys", "change"
@@ -212,9 +215,9 @@ class _OneKey(DeskPage):
         with acting_for(row.tenant_id):
             return self.do(row)
 
+    @abstractmethod
     def do(self, row: ApiKey) -> HttpResponse:
         """Returns what to show next."""
-        raise NotImplementedError
 
     def refused(self, request: HttpRequest, error: AtriumError) -> HttpResponse:
         """Among the keys, for there may be no page of this one."""

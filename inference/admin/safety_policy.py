@@ -90,7 +90,7 @@ class SafetyPolicyPage(DeskPage):
     def _save(self, draft: SafetySettings) -> HttpResponse:
         now = policies.current_policy(self._alias)[0]
         if self.request.POST.get("version") != str(now.version if now else 0):
-            by = trail_of(now)[0].actor_name if now else ""  # type: ignore[attr-defined]
+            by = trail_of(now)[0].actor_name if now else ""
             raise InvalidRequest(
                 f"{by or 'Somebody'} saved another version while you were at it. What you entered is still here: look at "
                 "it again, then save it to replace theirs."

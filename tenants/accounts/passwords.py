@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse, reverse_lazy
 
+from ..carried import PATH_TO_LOG
 from ..models import User
 from . import limits
 from .pages import AccountPage, Door, too_many
@@ -146,7 +147,7 @@ class ResetByLinkView(Door, views.PasswordResetFromKeyView):
 
     def dispatch(self, request: HttpRequest, uidb36: str, key: str, **kwargs: Any) -> HttpResponseBase:
         """One transaction, audit rows and letter included. The address holds the link's secret: it is not logged."""
-        request.path_to_log = "/admin/login/reset/…/"  # type: ignore[attr-defined]
+        PATH_TO_LOG.put(request, "/admin/login/reset/…/")
         with transaction.atomic():
             return super().dispatch(request, uidb36, key, **kwargs)
 

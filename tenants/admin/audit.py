@@ -72,7 +72,7 @@ class AuditEventAdmin(LongListAdmin):
 
     @display(description="Who")
     def actor(self, row: AuditEvent) -> str:
-        return getattr(row, "actor_name", None) or name_actors([row])[0].actor_name  # type: ignore[attr-defined]
+        return row.actor_name or name_actors([row])[0].actor_name
 
     @display(description="On")
     def target(self, row: AuditEvent) -> str:
@@ -111,6 +111,6 @@ class AuditExport(DeskView):
         writer.writerow(["time (UTC)", "who", "action", "object", "object id", "changes", "id"])
         for row in name_actors(rows):
             moment = row.created_at.astimezone(UTC).isoformat(timespec="seconds")
-            told = [row.actor_name, row.action, row.object_type, row.object_id, describe(row)]  # type: ignore[attr-defined]
+            told = [row.actor_name, row.action, row.object_type, row.object_id, describe(row)]
             writer.writerow([moment, *map(neutralised, told), str(row.id)])
         return file

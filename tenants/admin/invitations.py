@@ -1,5 +1,6 @@
 """Invitations: sent, sent again, revoked."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -121,7 +122,7 @@ def _resend(page: InvitationAdmin, request: HttpRequest, row: Invitation) -> Non
     invitations.resend(invitation_id=row.id, by=by, link=link_of(request), now=datetime.now(UTC))
 
 
-class _OneInvitation(DeskPage):
+class _OneInvitation(DeskPage, ABC):
     """A button beside an open invitation on the page of members."""
 
     area, reads, http_method_names = "members", "change", ["post"]
@@ -135,9 +136,9 @@ class _OneInvitation(DeskPage):
             messages.success(request, self.do(row))
         return redirect("admin:tenants_membership_changelist")
 
+    @abstractmethod
     def do(self, row: Invitation) -> str:
         """Returns what to say."""
-        raise NotImplementedError
 
     def refused(self, request: HttpRequest, error: AtriumError) -> HttpResponse:
         """There is no page of its own to go back to."""

@@ -30,13 +30,14 @@ ROLES_SAY = {
 class RoleForm(forms.ModelForm):
     """A role to choose: only owners make owners."""
 
+    visitor: Visitor
     role = forms.ChoiceField(
         choices=list(ROLES_SAY.items()), initial=Role.VIEWER, widget=UnfoldAdminRadioSelectWidget
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "role" in self.fields and not may_name_owners(self.visitor):  # type: ignore[attr-defined]
+        if "role" in self.fields and not may_name_owners(self.visitor):
             field: Any = self.fields["role"]
             field.choices = [choice for choice in field.choices if choice[0] != Role.OWNER]
 

@@ -10,7 +10,7 @@ from unfold.decorators import display
 
 from .. import signing_secrets
 from ..desk.base import TenantAdmin
-from ..desk.shown_once import shown_once
+from ..desk.shown_once import ISSUED, shown_once
 from ..ids import public_id
 from ..models import SigningSecret
 from ..scope import acting_for
@@ -42,9 +42,9 @@ class SigningSecretAdmin(TenantAdmin):
 
     def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> SigningSecret:
         """`signing_secrets.create_secret`; the secret itself stays on this request until its answer is made."""
-        row, request.issued_key = signing_secrets.create_secret(  # type: ignore[attr-defined]
-            name=form.cleaned_data["name"], by=self._visitor(request).actor, now=now
-        )
+        name, by = form.cleaned_data["name"], self._visitor(request).actor
+        row, secret = signing_secrets.create_secret(name=name, by=by, now=now)
+        ISSUED.put(request, secret)
         return row
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Webhooks, page by page: an endpoint with what was sent to it of late, and one delivery with its attempts."""
 
 import json
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from django.urls import reverse
 
 from ..desk.base import TenantAdmin
 from ..desk.pages import DeskPage, desk_page
-from ..desk.shown_once import shown_once
+from ..desk.shown_once import ISSUED, shown_once
 from ..errors import InvalidRequest
 from ..ids import public_id
 from ..scope import acting_for
@@ -27,18 +28,18 @@ _OVERLAPS = {"86400": "24 hours", "3600": "1 hour", "604800": "7 days", "0": "no
 _LOOKS = {"delivered": "good", "pending": "warn", "failed": "bad"}
 
 
-class _WebhookPage(DeskPage):
+class _WebhookPage(DeskPage, ABC):
     """What both pages share: their row, and one thing to do with it."""
 
     area = "webhooks"
 
+    @abstractmethod
     def row(self) -> Any:
         """The row that the URL names, of this visitor's tenant."""
-        raise NotImplementedError
 
+    @abstractmethod
     def done(self, row: Any, what: str) -> HttpResponse | None:
         """Do one thing by its domain function; an answer, or None to come back to the page."""
-        raise NotImplementedError
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Do what the button said, on behalf of the row's tenant."""
@@ -105,9 +106,10 @@ class EndpointPage(_WebhookPage):
         chosen = self.request.POST.get("overlap", "")
         if chosen not in _OVERLAPS:
             raise InvalidRequest("Choose for how long the old secret goes on.", param="overlap")
-        changed, self.request.issued_key = endpoints.rotate_secret(  # type: ignore[attr-defined]
+        changed, secret = endpoints.rotate_secret(
             endpoint_id=row.id, overlap=timedelta(seconds=int(chosen)), by=self.visitor.actor, now=now
         )
+        ISSUED.put(self.request, secret)
         page: TenantAdmin = admin.site.get_model_admin(WebhookEndpoint)  # type: ignore[assignment]
         return shown_once(page, self.request, changed, "The endpoint's new signing secret")
 

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from ..desk.base import TenantAdmin, TenantForm
 from ..desk.filters import WhenFilter, one_of
 from ..desk.long_lists import LongListAdmin
-from ..desk.shown_once import shown_once
+from ..desk.shown_once import ISSUED, shown_once
 from ..scope import acting_for
 from ..webhooks import deliveries, endpoints
 from ..webhooks.event_types import EVENT_TYPES, EVERYTHING
@@ -78,9 +78,8 @@ class WebhookEndpointAdmin(TenantAdmin):
     def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> WebhookEndpoint:
         """`endpoints.create_endpoint`; the secret stays on this request until its answer is made."""
         values = {name: form.cleaned_data[name] for name in self.add_fields}
-        row, request.issued_key = endpoints.create_endpoint(  # type: ignore[attr-defined]
-            by=self._visitor(request).actor, now=now, **values
-        )
+        row, secret = endpoints.create_endpoint(by=self._visitor(request).actor, now=now, **values)
+        ISSUED.put(request, secret)
         return row
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
@@ -117,12 +116,13 @@ class WebhookEndpointAdmin(TenantAdmin):
             self.message_user(request, "Choose one endpoint: its new secret is shown once.", messages.ERROR)
             return None
         with acting_for(rows[0].tenant_id):
-            row, request.issued_key = endpoints.rotate_secret(  # type: ignore[attr-defined]
+            row, secret = endpoints.rotate_secret(
                 endpoint_id=rows[0].id,
                 overlap=endpoints.OVERLAP,
                 by=self._visitor(request).actor,
                 now=datetime.now(UTC),
             )
+        ISSUED.put(request, secret)
         return shown_once(self, request, row, "The endpoint's new signing secret")
 
     @admin.action(description="Enable", permissions=["work"])

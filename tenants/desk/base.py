@@ -1,9 +1,8 @@
-"""What every page of the admin has in common: who may see and change, whose rows, and the audit row of each change.
+"""What every page of the admin over rows has in common: whose rows, how they are changed, how a refusal is told.
 
-`AtriumAdmin` asks `tenants.permissions` through the visitor, and nobody else. `TenantAdmin` is for tenant-owned rows:
-the managers show a tenant its own only, writes go through domain functions on behalf of the row's tenant (staff pick
-one when adding), those functions write the audit row, and the history shows it. Django's own log is used for the
-platform's global tables only: its rows know no tenant.
+`AtriumAdmin` is for any row. `TenantAdmin` is for tenant-owned rows: the managers show a tenant its own only, writes go
+through domain functions on behalf of the row's tenant (staff pick one when adding), those functions write the audit
+row, and the history shows it. Who may do what is `guarded`'s, the history of tenant-owned rows `trail`'s.
 """
 
 from collections.abc import Callable
@@ -17,23 +16,26 @@ from django.contrib.admin import ShowFacets
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from ..audit import record
-from ..audit_trail import trail_of
+from ..carried import Carried
 from ..errors import AtriumError
 from ..models import Tenant
 from ..scope import acting_for, current_tenant
 from . import conflicts
+from .guarded import Guarded
 from .lists import BoundedPaginator, DeskList
+from .trail import OnTheTrail
 from .visitor import Visitor, visitor_of
 
+#: What a domain function refused, for the form that is shown again.
+_REFUSAL = Carried[AtriumError]("refusal")
 
-class AtriumAdmin(ModelAdmin):
+
+class AtriumAdmin(Guarded):
     """A page of the admin."""
 
     icon = "table_rows"
@@ -41,10 +43,6 @@ class AtriumAdmin(ModelAdmin):
     label = ""
     #: What the one button says that adds a row, where "Save" would be too vague; empty: unfold's three buttons.
     add_words = ""
-    #: The object of `tenants.permissions` that guards the page; empty: platform staff only.
-    area = ""
-    #: What the page offers to those who hold `<area>.change`: "add", "change", "delete".
-    offers: frozenset[str] = frozenset()
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # they count every value of every filter
@@ -63,31 +61,6 @@ class AtriumAdmin(ModelAdmin):
         """Where the menu leads: the list."""
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
-    def may(self, request: HttpRequest, verb: str) -> bool:
-        """Whether the visitor may `view` or `change` here."""
-        visitor = visitor_of(request)
-        return visitor is not None and visitor.may(f"{self.area}.{verb}")
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """Listed for those who may view."""
-        return self.may(request, "view")
-
-    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """See `ROLE_PERMISSIONS`."""
-        return self.may(request, "view")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """See `ROLE_PERMISSIONS` and `offers`."""
-        return "add" in self.offers and self.may(request, "change")
-
-    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """See `ROLE_PERMISSIONS` and `offers`."""
-        return "change" in self.offers and self.may(request, "change")
-
-    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """See `ROLE_PERMISSIONS` and `offers`."""
-        return "delete" in self.offers and self.may(request, "change")
-
     #: Within the form: what stood there when it was shown (`conflicts`).
     change_form_before_template = "admin/seen.html"
 
@@ -102,7 +75,7 @@ class AtriumAdmin(ModelAdmin):
                 cleaned = super().clean()
                 if change:
                     conflicts.check(self)
-                if (error := getattr(request, "refusal", None)) is not None:
+                if (error := _REFUSAL.by(request)) is not None:
                     raise forms.ValidationError(error.message)
                 return cleaned
 
@@ -135,7 +108,7 @@ class AtriumAdmin(ModelAdmin):
                     conflicts.wait_for_others(self.opts.label_lower, object_id)
                 return view(request, object_id, form_url, extra_context)
         except AtriumError as error:
-            request.refusal = error  # type: ignore[attr-defined]
+            _REFUSAL.put(request, error)
             for file in request.FILES.values():
                 file.seek(0)  # type: ignore[union-attr]
             return view(request, object_id, form_url, extra_context)
@@ -158,11 +131,6 @@ class AtriumAdmin(ModelAdmin):
         """Django's, for those who may view."""
         self._refuse_strangers(request)
         return super().history_view(request, object_id, extra_context)
-
-    def _refuse_strangers(self, request: HttpRequest) -> None:
-        """Before any row is looked for: Django looks first, and its answer tells which ids exist."""
-        if not self.may(request, "view"):
-            raise PermissionDenied
 
     def _or_message(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
         self._refuse_strangers(request)
@@ -193,7 +161,7 @@ class TenantForm(forms.ModelForm):
             del self.fields["for_tenant"]
 
 
-class TenantAdmin(AtriumAdmin):
+class TenantAdmin(OnTheTrail, AtriumAdmin):
     """A page over rows that belong to tenants."""
 
     add_form: type[forms.ModelForm] = TenantForm
@@ -239,8 +207,8 @@ class TenantAdmin(AtriumAdmin):
         """A form of this request's own, which knows its visitor."""
         if obj is None:
             kwargs.setdefault("form", self.add_form)
-        form = super().get_form(request, obj, change, **kwargs)
-        form.visitor = self._visitor(request)  # type: ignore[attr-defined]
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.visitor = self._visitor(request)
         return form
 
     @staticmethod
@@ -311,34 +279,6 @@ class TenantAdmin(AtriumAdmin):
         rows = list(objs)
         forbidden = {str(row) for row in rows if not self.has_delete_permission(request, row)}
         return [str(row) for row in rows], {str(self.opts.verbose_name_plural): len(rows)}, forbidden, []
-
-    # --- the trail ---
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        """Nothing: the change wrote its audit row."""
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        """Nothing: the change wrote its audit row."""
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
-        """Nothing: the change wrote its audit row."""
-
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """The audit rows of one object."""
-        self._refuse_strangers(request)
-        row = self.get_object(request, object_id)
-        if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"History of {row}",
-            "opts": self.opts,
-            "events": trail_of(row),
-            **(extra_context or {}),
-        }
-        return TemplateResponse(request, "admin/audit_history.html", context)
 
 
 def _change(form: Any, name: str, verb: str) -> Any:

@@ -19,6 +19,7 @@ from django.views.generic import View
 from django_ratelimit.core import is_ratelimited
 
 from .. import invitations
+from ..carried import PATH_TO_LOG
 from ..errors import AtriumError
 from ..models import Invitation, User
 from ..scope import acting_for, leave_tenant
@@ -42,7 +43,7 @@ class AcceptInvitation(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """In the scope that the link names; what cannot be used says why, and what to do."""
-        request.path_to_log = f"{INVITATION}…/"  # type: ignore[attr-defined]
+        PATH_TO_LOG.put(request, f"{INVITATION}…/")
         try:
             if is_ratelimited(request, group="admin.invitation", key="ip", rate="60/5m", increment=True):
                 raise TooManyTries("Too many tries from this address. Wait five minutes, then open the link again.")

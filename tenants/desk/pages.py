@@ -6,6 +6,7 @@ nothing. `config.admin_site` serves what is registered here, `config.navigation`
 """
 
 from contextlib import nullcontext
+from inspect import isabstract
 from typing import Any, TypeVar
 
 from django.contrib import admin, messages
@@ -66,8 +67,9 @@ class DeskView(View):
             return self.refused(request, error)
 
     def refused(self, request: HttpRequest, error: AtriumError) -> HttpResponse:
-        """How the visitor learns of a domain function's refusal."""
-        raise NotImplementedError
+        """How the visitor learns of a domain function's refusal: a message on the page it came from."""
+        messages.error(request, error.message)
+        return HttpResponseRedirect(request.get_full_path())
 
 
 class DeskPage(DeskView, TemplateView):
@@ -78,11 +80,6 @@ class DeskPage(DeskView, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """With what every page of the admin shows."""
         return {**admin.site.each_context(self.request), "title": self.title, **super().get_context_data(**kwargs)}
-
-    def refused(self, request: HttpRequest, error: AtriumError) -> HttpResponse:
-        """A message on the page it came from."""
-        messages.error(request, error.message)
-        return HttpResponseRedirect(request.get_full_path())
 
 
 class DeskData(DeskView):
@@ -95,7 +92,14 @@ class DeskData(DeskView):
 
 
 def desk_page(page: type[_View]) -> type[_View]:
-    """Class decorator: serve this."""
+    """Class decorator: serve this.
+
+    Raises:
+        ValueError: another page has the name.
+        TypeError: something that a page of its kind has to say is missing.
+    """
+    if isabstract(page):
+        raise TypeError(f"{page.__name__} is abstract")
     if PAGES.setdefault(page.name, page) is not page:
         raise ValueError(f"two pages are called {page.name}")
     return page

@@ -6,11 +6,15 @@ from django.contrib.admin.options import IS_POPUP_VAR
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from ..carried import Carried
 from .base import TenantAdmin
+
+#: The secret that was made for this request, until its answer shows it.
+ISSUED = Carried[str]("issued_key")
 
 
 def shown_once(page: TenantAdmin, request: HttpRequest, row: Any, title: str) -> HttpResponse:
-    """A page with what was issued (`request.issued_key`), under the row's name.
+    """A page with what was issued (`ISSUED`), under the row's name.
 
     No redirect: a message would keep it in a cookie or the session.
     """
@@ -19,7 +23,7 @@ def shown_once(page: TenantAdmin, request: HttpRequest, row: Any, title: str) ->
         "title": title,
         "opts": page.opts,
         "row": row,
-        "issued_key": request.issued_key,  # type: ignore[attr-defined]
+        "issued_key": ISSUED.by(request),
         "is_popup": IS_POPUP_VAR in request.POST,
     }
     return TemplateResponse(request, "admin/api_key_issued.html", context, headers={"Cache-Control": "no-store"})

@@ -1,5 +1,6 @@
 """A page that takes something out of service or puts it back: what that will do, a reason, one button."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,18 +25,18 @@ class Switched:
     reason: str = ""
 
 
-class SwitchPage(DeskPage):
+class SwitchPage(DeskPage, ABC):
     """The page; a subclass says what is switched and makes the one call that does it."""
 
     template_name = "desk/switch.html"
 
+    @abstractmethod
     def switched(self) -> Switched:
         """What is switched, as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flip(self, *, out: bool, reason: str, now: datetime) -> str:
         """Do it by the domain's function; returns what to tell."""
-        raise NotImplementedError
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """With what is switched."""

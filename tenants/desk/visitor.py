@@ -24,6 +24,7 @@ from django.urls import Resolver404, resolve, reverse
 
 from ..accounts import entrance, sessions
 from ..audit import Actor
+from ..carried import Carried
 from ..members import Seat, seats_of
 from ..models import IdentityProvider, Role, StaffView, Tenant
 from ..permissions import role_may
@@ -71,9 +72,12 @@ class Visitor:
         return self.staff or role_may(self.role, permission)
 
 
+_VISITOR = Carried[Visitor]("visitor")
+
+
 def visitor_of(request: HttpRequest) -> Visitor | None:
     """The visitor behind a request under the admin; None for strangers."""
-    return getattr(request, "visitor", None)
+    return _VISITOR.by(request)
 
 
 def AdminScopeMiddleware(get_response: GetResponse) -> GetResponse:  # noqa: N802
@@ -97,7 +101,7 @@ def AdminScopeMiddleware(get_response: GetResponse) -> GetResponse:  # noqa: N80
 def _as_staff(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
     assert isinstance(request.user.pk, UUID)
     if entrance.is_the_persons_own(request.path):
-        request.visitor = Visitor(request.user.pk)  # type: ignore[attr-defined]
+        _VISITOR.put(request, Visitor(request.user.pk))
         return get_response(request)
     refused = entrance.staff_refusal(request)
     if refused is not None and request.path != reverse("admin:logout"):
@@ -112,7 +116,7 @@ def _as_staff(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
         messages.warning(request, "Viewing as a tenant has ended: it lasts 60 minutes. You are at your own desk again.")
         if request.method in _READS:
             return redirect("admin:index")
-    request.visitor = Visitor(request.user.pk)  # type: ignore[attr-defined]
+    _VISITOR.put(request, Visitor(request.user.pk))
     with as_staff():
         return get_response(request)
 
@@ -122,7 +126,7 @@ def _as_viewer(request: HttpRequest, get_response: GetResponse, view: StaffView)
     with acting_for(view.tenant_id):
         with tenant_scope():
             tenant = Tenant.objects.get(id=view.tenant_id)
-        request.visitor = Visitor(view.staff_id, tenant, Role.OWNER, viewing=view)  # type: ignore[attr-defined]
+        _VISITOR.put(request, Visitor(view.staff_id, tenant, Role.OWNER, viewing=view))
         if request.path == reverse("admin:logout"):
             now = datetime.now(UTC)
             end_view(tenant_id=tenant.id, view_id=view.id, staff_id=view.staff_id, how="logged out", now=now)
@@ -156,7 +160,7 @@ def _as_member(request: HttpRequest, get_response: GetResponse) -> HttpResponse:
     with acting_for(seat.tenant_id):
         with tenant_scope():
             tenant, provider = Tenant.objects.get(id=seat.tenant_id), IdentityProvider.objects.first()
-        request.visitor = Visitor(request.user.pk, tenant, seat.role, tuple(seats))  # type: ignore[attr-defined]
+        _VISITOR.put(request, Visitor(request.user.pk, tenant, seat.role, tuple(seats)))
         if _is_open(request) or request.path == reverse("admin:choose_tenant"):
             # The choice names the member's other tenants, each from a scope of its own.
             return get_response(request)

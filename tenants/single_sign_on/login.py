@@ -6,6 +6,7 @@ is good once, for ten minutes, in the browser that asked.
 
 import secrets
 import time
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -77,7 +78,7 @@ class LookupView(Door, FormView):
         return super().get_context_data(redirect_field_name="next", redirect_field_value=wanted, **kwargs)
 
 
-class _SignOn(Door, ContextMixin, View):
+class _SignOn(Door, ContextMixin, View, ABC):
     """What the way there and the way back have in common."""
 
     title = "Single sign-on"
@@ -106,9 +107,9 @@ class _SignOn(Door, ContextMixin, View):
         except SignOnFailed as error:
             return notice(request, "Single sign-on did not work", error.message, status=403, back="account_login")
 
+    @abstractmethod
     def step(self, slug: str, tenant_id: UUID) -> HttpResponse:
         """One half of the way."""
-        raise NotImplementedError
 
 
 class StartView(_SignOn):
