@@ -68,7 +68,7 @@ class AtriumAdmin(Guarded):
         self, request: HttpRequest, obj: models.Model | None = None, change: bool = False, **kwargs: Any
     ) -> type[forms.ModelForm]:
         """Django's, which also says what a domain function refused, and that somebody else was faster."""
-        made = super().get_form(request, obj, change, **kwargs)
+        made = super().get_form(request, obj, change=change, **kwargs)
 
         class Form(made):  # type: ignore[valid-type, misc]
             def clean(self) -> Any:
