@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from pgvector.django import HalfVectorField, SparseVectorField
 
 from tenants.encryption import EncryptedTextField
@@ -60,6 +60,10 @@ class File(TenantModel):
 
     purpose = models.CharField(max_length=32)
     filename = models.CharField(max_length=255)
+    # Ordered by bytes, so that an index of it serves beginnings (`knowledge.file_names`) whatever the database's locale.
+    filename_lower = models.GeneratedField(
+        expression=Lower("filename"), output_field=models.CharField(max_length=255, db_collation="C"), db_persist=True
+    )
     bytes = models.BigIntegerField()
     mime_type = models.CharField(max_length=127)
     sha256 = models.CharField(max_length=64)
@@ -104,6 +108,7 @@ class File(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant", "sha256"], name="knowledge_file_content"),
+            models.Index(fields=["tenant", "filename_lower"], name="knowledge_file_names"),
             models.Index(
                 fields=["tenant", "fetch_id"],
                 name="knowledge_file_fetches",

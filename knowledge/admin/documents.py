@@ -14,6 +14,7 @@ from tenants.desk.long_lists import LongListAdmin
 from tenants.scope import acting_for
 
 from .. import attachments, tasks
+from ..file_names import SEARCH_HELP, named
 from ..models import VectorStoreFile
 from .file_rows import row_of
 
@@ -29,8 +30,7 @@ class DocumentAdmin(LongListAdmin):
     list_select_related = ("file", "store")
     list_filter = (one_of("state", VectorStoreFile.State.choices, "state"), WhenFilter)
     found_by = ("id", "file_id", "store_id")
-    found_by_text = "file__filename__icontains"
-    search_help_text = "Part of a file's name, or an id of a file or store"
+    search_help_text = f"{SEARCH_HELP}, or an id of a file or store"
     empty_text = "No files in vector stores yet. Upload one to a store, and its progress appears here."
     actions = ("retry",)
     fields = (
@@ -42,6 +42,10 @@ class DocumentAdmin(LongListAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[VectorStoreFile]:
         """Without those of deleted stores, which are about to be removed."""
         return super().get_queryset(request).filter(store__deleted_at=None)
+
+    def with_text(self, rows: QuerySet, text: str) -> QuerySet:
+        """By the file's name."""
+        return named(rows, text, file="file__")
 
     @display(description="File")
     def filename(self, row: VectorStoreFile) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from unfold.decorators import display
@@ -15,6 +16,7 @@ from tenants.desk.long_lists import LongListAdmin
 from tenants.scope import acting_for
 
 from .. import files, tasks
+from ..file_names import SEARCH_HELP, named
 from ..models import File, VectorStore
 from ..previews import attachments_of_file
 from .file_rows import FileRow, row_of
@@ -49,8 +51,7 @@ class FileAdmin(LongListAdmin):
     change_form_outer_before_template = "desk/file_places.html"
     offers = frozenset({"add", "delete"})
     list_display = ("filename", "size", "mime_type", "purpose", "status", "created_at", "expires_at")
-    found_by_text = "filename__icontains"
-    search_help_text = "Part of a file's name, or its id"
+    search_help_text = f"{SEARCH_HELP}, or its id"
     empty_text = "No files yet. Add one here, or upload it to a vector store."
     add_form = UploadForm
     add_fields = ("upload", "store")
@@ -58,6 +59,10 @@ class FileAdmin(LongListAdmin):
         "filename", "size", "mime_type", "sha256", "purpose", "status", "status_details", "created_at", "expires_at",
     )  # fmt: skip
     readonly_fields = ("size",)
+
+    def with_text(self, rows: QuerySet, text: str) -> QuerySet:
+        """By its name."""
+        return named(rows, text)
 
     @display(description="Size")
     def size(self, row: File) -> str:

@@ -20,6 +20,7 @@ from .. import tasks
 from ..attachments import attachments_of
 from ..attributes import MAX_VALUE_LENGTH
 from ..chunking import MAX_CHUNK_TOKENS, MIN_CHUNK_TOKENS, ChunkingStrategy
+from ..file_names import SEARCH_HELP, named
 from ..files import Upload
 from ..lifetime import has_expired
 from ..models import VectorStoreFile
@@ -72,6 +73,7 @@ class StoreFiles(StorePage):
             "filters": [(name, label, counts[name], name == state) for name, (label, _) in FILTERS.items()],
             "state": state,
             "words": words,
+            "search_help": SEARCH_HELP,
             "expired": has_expired(self.store, datetime.now(UTC)),
             "largest": settings.MAX_FILE_BYTES,
             "largest_said": filesizeformat(settings.MAX_FILE_BYTES).replace("\xa0", " ").replace(".0 ", " "),
@@ -86,7 +88,7 @@ class StoreFiles(StorePage):
         if state:
             rows = rows.filter(state__in=FILTERS[state][1])
         if words:
-            rows = rows.filter(file__filename__icontains=words)
+            rows = named(rows, words, file="file__", key="file_id")
         try:
             after = UUID(self.request.GET.get("after", ""))
         except ValueError:

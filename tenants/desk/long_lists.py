@@ -47,17 +47,21 @@ class LongListAdmin(TenantAdmin):
         return list(self.found_by)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Rows by what was typed; staff who neither chose a tenant nor typed anything see none."""
+        """Rows by what was typed; staff who neither chose a tenant nor typed an id see none."""
         term = search_term.strip()
-        if term:
-            return self.matching(queryset, term), False
-        chosen = TenantFilter.parameter_name in request.GET
-        return (queryset if chosen or not self._names_tenant(request) else queryset.none()), False
+        whose = TenantFilter.parameter_name in request.GET or not self._names_tenant(request)
+        if not whose and as_uuid(term) is None:
+            return queryset.none(), False
+        return (self.matching(queryset, term) if term else queryset), False
 
     def matching(self, rows: QuerySet, term: str) -> QuerySet:
         """The rows that `term` means."""
         ident = as_uuid(term)
         if ident is None:
-            return rows.filter(**{self.found_by_text: term}) if self.found_by_text else rows.none()
+            return self.with_text(rows, term)
         matches = [rows.filter(**{field: ident}) for field in self.found_by]
         return next((match for match in matches[:-1] if match.exists()), matches[-1])
+
+    def with_text(self, rows: QuerySet, text: str) -> QuerySet:
+        """The rows that text means which is no id."""
+        return rows.filter(**{self.found_by_text: text}) if self.found_by_text else rows.none()
