@@ -430,6 +430,95 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="ModelDay",
+            fields=[
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("start", models.DateTimeField(help_text="The first moment of the hour or day (UTC).")),
+                ("operation", models.CharField(max_length=32)),
+                ("model", models.CharField(max_length=200)),
+                (
+                    "meter",
+                    models.CharField(
+                        choices=[
+                            ("input_tokens", "Input Tokens"),
+                            ("cached_input_tokens", "Cached Input Tokens"),
+                            ("output_tokens", "Output Tokens"),
+                            ("reasoning_tokens", "Reasoning Tokens"),
+                            ("embedding_tokens", "Embedding Tokens"),
+                            ("cache_hits", "Cache Hits"),
+                            ("moderation_calls", "Moderation Calls"),
+                            ("ocr_pages", "Ocr Pages"),
+                            ("storage_byte_hours", "Storage Byte Hours"),
+                            ("search_calls", "Search Calls"),
+                            ("fine_tuning_tokens", "Fine Tuning Tokens"),
+                            ("unreconciled", "Unreconciled"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("provider", models.CharField(max_length=100)),
+                ("batch", models.BooleanField()),
+                (
+                    "corrects",
+                    models.BooleanField(help_text="Sums of corrections: they stand apart from what they correct."),
+                ),
+                ("quantity", models.DecimalField(decimal_places=0, default=Decimal("0"), max_digits=40)),
+                ("included", models.DecimalField(decimal_places=0, default=Decimal("0"), max_digits=40)),
+                ("calls", models.DecimalField(decimal_places=0, default=Decimal("0"), max_digits=40)),
+                ("lines", models.DecimalField(decimal_places=0, default=Decimal("0"), max_digits=40)),
+                ("cost", models.DecimalField(decimal_places=12, default=Decimal("0"), max_digits=40)),
+                ("variance", models.DecimalField(decimal_places=12, default=Decimal("0"), max_digits=40)),
+                (
+                    "list_cost",
+                    models.DecimalField(
+                        decimal_places=12, default=Decimal("0"), help_text="Of the lines that have one.", max_digits=40
+                    ),
+                ),
+                (
+                    "unlisted_cost",
+                    models.DecimalField(
+                        decimal_places=12,
+                        default=Decimal("0"),
+                        help_text="The cost of those that have no list cost.",
+                        max_digits=40,
+                    ),
+                ),
+                (
+                    "provider_cost",
+                    models.DecimalField(
+                        decimal_places=12, default=Decimal("0"), help_text="Of the lines that have one.", max_digits=40
+                    ),
+                ),
+                (
+                    "unmatched_cost",
+                    models.DecimalField(
+                        decimal_places=12,
+                        default=Decimal("0"),
+                        help_text="The cost of those whose provider cost is not known.",
+                        max_digits=40,
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "start"], name="billing_modelday_time"),
+                    models.Index(fields=["start"], name="billing_modelday_all"),
+                ],
+                "constraints": [tenants.row_security.TenantOwned(name="billing_modelday_owned")],
+            },
+        ),
+        migrations.CreateModel(
             name="Plan",
             fields=[
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
@@ -1528,7 +1617,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("start", models.DateTimeField(help_text="The first moment of the hour or day (UTC).")),
-                ("key_id", models.UUIDField(null=True)),
                 ("operation", models.CharField(max_length=32)),
                 ("model", models.CharField(max_length=200)),
                 (
@@ -1551,10 +1639,8 @@ class Migration(migrations.Migration):
                         max_length=32,
                     ),
                 ),
-                ("price_id", models.UUIDField(null=True)),
                 ("currency", models.CharField(max_length=3)),
                 ("provider", models.CharField(max_length=100)),
-                ("tags", models.JSONField(default=dict)),
                 ("batch", models.BooleanField()),
                 (
                     "corrects",
@@ -1596,6 +1682,9 @@ class Migration(migrations.Migration):
                         max_digits=40,
                     ),
                 ),
+                ("key_id", models.UUIDField(null=True)),
+                ("price_id", models.UUIDField(null=True)),
+                ("tags", models.JSONField(default=dict)),
                 (
                     "tenant",
                     models.ForeignKey(
@@ -1620,7 +1709,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("start", models.DateTimeField(help_text="The first moment of the hour or day (UTC).")),
-                ("key_id", models.UUIDField(null=True)),
                 ("operation", models.CharField(max_length=32)),
                 ("model", models.CharField(max_length=200)),
                 (
@@ -1643,10 +1731,8 @@ class Migration(migrations.Migration):
                         max_length=32,
                     ),
                 ),
-                ("price_id", models.UUIDField(null=True)),
                 ("currency", models.CharField(max_length=3)),
                 ("provider", models.CharField(max_length=100)),
-                ("tags", models.JSONField(default=dict)),
                 ("batch", models.BooleanField()),
                 (
                     "corrects",
@@ -1688,6 +1774,9 @@ class Migration(migrations.Migration):
                         max_digits=40,
                     ),
                 ),
+                ("key_id", models.UUIDField(null=True)),
+                ("price_id", models.UUIDField(null=True)),
+                ("tags", models.JSONField(default=dict)),
                 (
                     "tenant",
                     models.ForeignKey(
@@ -1902,7 +1991,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ("start", models.DateTimeField(help_text="The first moment of the hour or day (UTC).")),
-                ("key_id", models.UUIDField(null=True)),
                 ("operation", models.CharField(max_length=32)),
                 ("model", models.CharField(max_length=200)),
                 (
@@ -1925,10 +2013,8 @@ class Migration(migrations.Migration):
                         max_length=32,
                     ),
                 ),
-                ("price_id", models.UUIDField(null=True)),
                 ("currency", models.CharField(max_length=3)),
                 ("provider", models.CharField(max_length=100)),
-                ("tags", models.JSONField(default=dict)),
                 ("batch", models.BooleanField()),
                 (
                     "corrects",
@@ -1970,6 +2056,9 @@ class Migration(migrations.Migration):
                         max_digits=40,
                     ),
                 ),
+                ("key_id", models.UUIDField(null=True)),
+                ("price_id", models.UUIDField(null=True)),
+                ("tags", models.JSONField(default=dict)),
                 ("end_user", models.CharField(max_length=200)),
                 (
                     "tenant",

@@ -166,6 +166,62 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="CallHour",
+            fields=[
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("start", models.DateTimeField(help_text="The first moment of the hour (UTC) in which they ended.")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "took",
+                    models.PositiveSmallIntegerField(
+                        help_text="n: from 1.1ⁿ⁻¹ to 1.1ⁿ milliseconds. 0: not measured, for nobody waited or nothing was answered."
+                    ),
+                ),
+                ("calls", models.BigIntegerField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tenants.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["start"], name="inference_callhour_all")],
+                "constraints": [
+                    tenants.row_security.TenantOwned(name="inference_callhour_owned"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "start", "state", "took"), name="inference_callhour_once"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CallMark",
+            fields=[
+                ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("up_to", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="inference_callmark_one")]
+            },
+        ),
+        migrations.CreateModel(
             name="Conversation",
             fields=[
                 ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
@@ -281,7 +337,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "feedback",
-                "indexes": [models.Index(fields=["tenant", "end_user"], name="inference_feedback_end_user")],
+                "indexes": [
+                    models.Index(fields=["tenant", "end_user"], name="inference_feedback_end_user"),
+                    models.Index(fields=["tenant", "rating", "id"], name="inference_feedback_by_rating"),
+                    models.Index(fields=["tenant", "alias", "id"], name="inference_feedback_by_alias"),
+                ],
                 "constraints": [
                     tenants.row_security.TenantOwned(name="inference_feedback_owned"),
                     models.UniqueConstraint(
@@ -330,6 +390,20 @@ class Migration(migrations.Migration):
                 ("answer", models.JSONField(null=True)),
                 ("error", models.JSONField(null=True)),
                 (
+                    "end_user",
+                    models.CharField(db_default="", default="", help_text="For whom the key called.", max_length=200),
+                ),
+                (
+                    "trace",
+                    models.JSONField(help_text="How its time went (`tracing`); nothing of its contents.", null=True),
+                ),
+                (
+                    "found",
+                    models.JSONField(
+                        help_text="The passages that search found for it; they go with the contents.", null=True
+                    ),
+                ),
+                (
                     "inbox",
                     models.CharField(
                         help_text="The web process that waits for it, or a log of its own.", max_length=100
@@ -364,6 +438,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "request",
                 "indexes": [
                     models.Index(
                         condition=models.Q(("request__isnull", False)),
@@ -371,9 +446,27 @@ class Migration(migrations.Migration):
                         name="inference_generation_expiry",
                     ),
                     models.Index(
+                        condition=models.Q(("finished_at__isnull", False)),
+                        fields=["finished_at"],
+                        name="inference_generation_ended",
+                    ),
+                    models.Index(
                         condition=models.Q(("stored", True)),
                         fields=["tenant", "id"],
                         name="inference_generation_stored",
+                    ),
+                    models.Index(fields=["tenant", "key_id", "id"], name="inference_generation_by_key"),
+                    models.Index(fields=["tenant", "alias", "id"], name="inference_generation_by_alias"),
+                    models.Index(fields=["tenant", "kind", "id"], name="inference_generation_by_kind"),
+                    models.Index(
+                        condition=models.Q(("end_user", ""), _negated=True),
+                        fields=["tenant", "end_user", "id"],
+                        name="inference_generation_by_user",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state__in", ["failed", "cancelled"])),
+                        fields=["tenant", "state", "id"],
+                        name="inference_generation_by_ending",
                     ),
                 ],
                 "constraints": [tenants.row_security.TenantOwned(name="inference_generation_owned")],
@@ -410,7 +503,14 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "indexes": [models.Index(fields=["tenant", "generation_id"], name="inference_attempt_generation")],
+                "indexes": [
+                    models.Index(fields=["tenant", "generation_id"], name="inference_attempt_generation"),
+                    models.Index(
+                        condition=models.Q(("category", ""), _negated=True),
+                        fields=["tenant", "category", "id"],
+                        name="inference_attempt_failed",
+                    ),
+                ],
                 "constraints": [tenants.row_security.TenantOwned(name="inference_inferenceattempt_owned")],
             },
         ),
@@ -482,6 +582,8 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
+                ("out_of_service_since", models.DateTimeField(editable=False, null=True)),
+                ("out_of_service_reason", models.CharField(db_default="", default="", editable=False, max_length=300)),
                 (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
@@ -917,6 +1019,8 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["tenant", "generation_id"], name="inference_screening_call"),
                     models.Index(fields=["tenant", "-created_at"], name="inference_screening_recent"),
+                    models.Index(fields=["tenant", "action", "id"], name="inference_screening_action"),
+                    models.Index(fields=["tenant", "screen", "id"], name="inference_screening_screen"),
                 ],
                 "constraints": [tenants.row_security.TenantOwned(name="inference_screening_owned")],
             },

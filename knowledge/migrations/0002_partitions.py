@@ -1,7 +1,5 @@
 from django.db import migrations
 
-import tenants.row_security
-
 BUCKETS = 16
 # Rows stay inline up to a page's size: vectors of more than 1,000 dimensions would otherwise be fetched one by one from
 # beside the table on every scan.
@@ -9,7 +7,10 @@ ROWS_INLINE = "toast_tuple_target = 8160"
 
 
 def _partition(model, schema_editor):
-    """Spread a table over buckets (see `knowledge.partitions`), with its rows, keys, policies and indexes."""
+    """Make an empty table anew, spread over buckets (see `knowledge.partitions`), with its keys, policies and indexes.
+
+    Django makes no partitioned tables, and Postgres turns no plain one into one.
+    """
     table = model._meta.db_table
     execute = schema_editor.execute
     execute(f"ALTER TABLE {table} RENAME TO {table}_flat")
@@ -23,8 +24,6 @@ def _partition(model, schema_editor):
             "PARTITION BY LIST (tenant_id)"
         )
         execute(f"CREATE TABLE {bucket}_shared PARTITION OF {bucket} DEFAULT WITH ({ROWS_INLINE})")
-    columns = ", ".join(schema_editor.quote_name(field.column) for field in model._meta.local_fields)
-    execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table}_flat")
     execute(f"DROP TABLE {table}_flat")
     execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_pkey PRIMARY KEY (tenant_id, id)")
     for constraint in model._meta.constraints:
@@ -39,18 +38,6 @@ def partition(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("knowledge", "0010_bucket_sources")]
+    dependencies = [("knowledge", "0001_initial")]
 
-    operations = [
-        migrations.RunPython(partition, migrations.RunPython.noop),
-        migrations.RemoveConstraint("embedding", "knowledge_embedding_chunk"),
-        migrations.AddConstraint(
-            "embedding",
-            tenants.row_security.TenantForeignKey(cascade=True, field="chunk", name="knowledge_embedding_chunk"),
-        ),
-        migrations.RemoveConstraint("chunkterms", "knowledge_chunkterms_chunk"),
-        migrations.AddConstraint(
-            "chunkterms",
-            tenants.row_security.TenantForeignKey(cascade=True, field="chunk", name="knowledge_chunkterms_chunk"),
-        ),
-    ]
+    operations = [migrations.RunPython(partition, migrations.RunPython.noop)]
