@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -17,6 +16,7 @@ from rest_framework.views import APIView
 
 from tenants.api_view import TenantAPIView
 from tenants.authentication import caller_of
+from tenants.downloads import Download
 from tenants.errors import InvalidRequest
 from tenants.guarded_http import MAX_URL_LENGTH
 from tenants.idempotency import idempotent
@@ -250,10 +250,7 @@ class FileContentView(TenantAPIView):
     scopes = {"GET": "files.read"}
 
     @extend_schema(operation_id="get_file_content", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
-    def get(self, request: Request, file_id: str) -> FileResponse:
+    def get(self, request: Request, file_id: str) -> Download:
         """Download a file."""
         file, content = files.open_content(file_id=parse_public_id(PREFIX, file_id), sight=caller_of(request).sight)
-        # Never with the type it claims: a browser that opens an uploaded page must not run it on this origin.
-        return FileResponse(
-            content, as_attachment=True, filename=file.filename, content_type="application/octet-stream"
-        )
+        return Download(content, filename=file.filename)

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from django.http import FileResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tenants.downloads import Download
 from tenants.idempotency import idempotent
 from tenants.pagination import list_of
 from tenants.scope import acting_for, leave_tenant
@@ -97,14 +97,11 @@ class ReportFileView(APIView):
     permission_classes: list[Any] = []
 
     @extend_schema(exclude=True)
-    def get(self, request: Request, token: str) -> FileResponse:
+    def get(self, request: Request, token: str) -> Download:
         """The file."""
         tenant_id, report_id = links.read_link(token, now=datetime.now(UTC))
         with leave_tenant(), acting_for(tenant_id):
             found = links.open_report(report_id)
-        response = FileResponse(
-            found.content, as_attachment=True, filename=found.filename, content_type=found.content_type
-        )
+        response = Download(found.content, filename=found.filename, content_type=found.content_type)
         response["Content-Length"] = found.size
-        response["Cache-Control"] = "private, no-store"
         return response

@@ -1,11 +1,10 @@
 """`/v1/feedback`: what people say of answers, and datasets made of it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
@@ -22,6 +21,7 @@ from knowledge.files_api import AnyAccept
 from tenants.api_keys import Caller
 from tenants.api_view import TenantAPIView
 from tenants.authentication import caller_of
+from tenants.downloads import in_threads
 from tenants.errors import InvalidRequest, NotFound, PermissionDenied
 from tenants.idempotency import idempotent
 from tenants.ids import parse_public_id, public_id
@@ -227,7 +227,7 @@ class FeedbackExportView(TenantAPIView):
         batches = _batches(caller.tenant_id, form=given["format"], **period)
         # A sync iterator would be collected whole under ASGI before its first byte was sent.
         streamed = isinstance(request._request, ASGIRequest)
-        content: Any = _in_threads(batches) if streamed else batches
+        content: Any = in_threads(batches) if streamed else batches
         disposition = f'attachment; filename="feedback-{given["format"]}.jsonl"'
         return StreamingHttpResponse(
             content, content_type="application/jsonl", headers={"content-disposition": disposition}
@@ -243,12 +243,6 @@ def _batches(tenant_id: UUID, **wanted: Any) -> Iterator[bytes]:
         yield text
         if after is None:
             return
-
-
-async def _in_threads(batches: Iterator[bytes]) -> AsyncIterator[bytes]:
-    following = sync_to_async(lambda: next(batches, None), thread_sensitive=False)
-    while (batch := await following()) is not None:
-        yield batch
 
 
 def _condition(wanted: dict[str, Any]) -> Q:

@@ -2,6 +2,7 @@
 
 from . import (  # noqa: F401  they register themselves
     documents,
+    download,
     files,
     preview,
     store_files,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,16 +17,33 @@ from tenants.scope import acting_for
 from .. import attachments, tasks
 from ..file_names import SEARCH_HELP, named
 from ..models import VectorStoreFile
+from .described import NOBODY, AttributesField, GroupsField
 from .file_rows import row_of
+
+
+class DescriptionForm(forms.ModelForm):
+    """What a search may filter a file by, and who finds it."""
+
+    attributes = AttributesField(
+        required=False, help_text="One a line: name = value, such as year = 2026. Searches can be narrowed to them."
+    )
+    allowed_groups = GroupsField(
+        required=False,
+        label="Only for these groups",
+        help_text=f"One a line. Empty: whoever may search the store finds it. {NOBODY}: no app does.",
+    )
 
 
 @admin.register(VectorStoreFile)
 class DocumentAdmin(LongListAdmin):
-    """Files in stores: state, progress, and why one failed. Deleting takes the file out of the store, and keeps it."""
+    """Files in stores: state, progress, why one failed, attributes and groups. Deleting takes a file out of its store, and
+    keeps it.
+    """
 
     icon, label, area = "article", "Documents", "documents"
-    offers = frozenset({"delete"})
-    list_display = ("filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "created_at")
+    offers = frozenset({"change", "delete"})
+    form = DescriptionForm
+    list_display = ("filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "created_at", "edit")
     list_display_links = None
     list_select_related = ("file", "store")
     list_filter = (one_of("state", VectorStoreFile.State.choices, "state"), WhenFilter)
@@ -34,10 +52,13 @@ class DocumentAdmin(LongListAdmin):
     empty_text = "No files in vector stores yet. Upload one to a store, and its progress appears here."
     actions = ("retry",)
     fields = (
+        "filename", "store_name", "attributes", "allowed_groups", "shown_state", "progress", "reason", "chunk_count",
+        "attempts", "created_at", "completed_at",
+    )  # fmt: skip
+    readonly_fields = (
         "filename", "store_name", "shown_state", "progress", "reason", "chunk_count", "attempts", "created_at",
         "completed_at",
     )  # fmt: skip
-    readonly_fields = ("filename", "store_name", "shown_state", "progress", "reason")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VectorStoreFile]:
         """Without those of deleted stores, which are about to be removed."""
@@ -71,6 +92,12 @@ class DocumentAdmin(LongListAdmin):
     def reason(self, row: VectorStoreFile) -> str:
         return row_of(row).detail
 
+    @display(description="Attributes and groups")
+    def edit(self, row: VectorStoreFile) -> str:
+        return format_html(
+            '<a href="{}" aria-label="Attributes and groups of {}">Open</a>', row_of(row).edit, row.file.filename
+        )
+
     @action(description="Retry those that failed", permissions=["delete"])
     def retry(self, request: HttpRequest, queryset: QuerySet[VectorStoreFile]) -> None:
         """`tasks.start_retry`, store by store; what did not fail stays as it is."""
@@ -82,6 +109,18 @@ class DocumentAdmin(LongListAdmin):
             with acting_for(tenant_id):
                 begun += tasks.start_retry(store_id=store_id, file_ids=file_ids, by=self._visitor(request).actor)
         self.message_user(request, f"{begun} file{'' if begun == 1 else 's'} will be tried again.")
+
+    def change_row(self, request: HttpRequest, row: VectorStoreFile, form: Any) -> VectorStoreFile:
+        """`attachments.describe`."""
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        if not changes:
+            return row
+        by = self._visitor(request).actor
+        return attachments.describe(store_id=row.store_id, file_id=row.file_id, by=by, **changes)
+
+    def response_post_save_change(self, request: HttpRequest, obj: VectorStoreFile) -> HttpResponse:
+        """Then to the store's files."""
+        return HttpResponseRedirect(reverse("admin:store_files", args=[obj.store_id]))
 
     def delete_row(self, request: HttpRequest, row: VectorStoreFile) -> None:
         """`attachments.detach`."""

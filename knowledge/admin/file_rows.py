@@ -50,6 +50,7 @@ class FileRow:
     store_id: str
     store_name: str
     preview: str
+    edit: str
     remove: str
 
 
@@ -81,6 +82,7 @@ def row_of(attachment: VectorStoreFile) -> FileRow:
         store_id=str(attachment.store_id),
         store_name=str(attachment.store),
         preview=f"{preview}?store={attachment.store_id}",
+        edit=reverse("admin:knowledge_vectorstorefile_change", args=[attachment.id]),
         remove=reverse("admin:knowledge_vectorstorefile_delete", args=[attachment.id]),
     )
 

@@ -1,46 +1,28 @@
 """Uploaded files."""
 
-from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
-from tenants.desk.base import TenantForm
 from tenants.desk.long_lists import LongListAdmin
+from tenants.desk.visitor import visitor_of
 from tenants.scope import acting_for
 
-from .. import files, tasks
+from .. import tasks
 from ..file_names import SEARCH_HELP, named
-from ..models import File, VectorStore
+from ..models import File
 from ..previews import attachments_of_file
+from .download import FileDownload
 from .file_rows import FileRow, row_of
-
-
-class UploadForm(TenantForm):
-    """A file, and the store to search it in."""
-
-    upload = forms.FileField(label="File", widget=UnfoldAdminFileFieldWidget)
-    store: forms.ModelChoiceField = forms.ModelChoiceField(
-        queryset=None, required=False, label="Vector store", help_text="Empty: kept, but not searched.",
-        widget=UnfoldAdminSelectWidget,
-    )  # fmt: skip
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Staff see every tenant's stores, and would have to guess which are of the tenant they pick.
-        stores = VectorStore.objects.none() if self.visitor.staff else VectorStore.objects.order_by("name")
-        self.fields["store"].queryset = stores  # type: ignore[attr-defined]
 
 
 @admin.register(File)
 class FileAdmin(LongListAdmin):
-    """Uploaded files. Their bytes are written while the request's scope is open: accepted, admins upload few."""
+    """Uploaded files. They are added on the page of a vector store, where no transaction waits for their bytes."""
 
     class Media:
         """The look of where a file is."""
@@ -49,12 +31,11 @@ class FileAdmin(LongListAdmin):
 
     icon, area = "draft", "documents"
     change_form_outer_before_template = "desk/file_places.html"
-    offers = frozenset({"add", "delete"})
+    offers = frozenset({"delete"})
+    list_before_template = "desk/files_head.html"
     list_display = ("filename", "size", "mime_type", "purpose", "status", "created_at", "expires_at")
     search_help_text = f"{SEARCH_HELP}, or its id"
-    empty_text = "No files yet. Add one here, or upload it to a vector store."
-    add_form = UploadForm
-    add_fields = ("upload", "store")
+    empty_text = "No files yet. Upload some to a vector store."
     fields = (
         "filename", "size", "mime_type", "sha256", "purpose", "status", "status_details", "created_at", "expires_at",
     )  # fmt: skip
@@ -74,7 +55,8 @@ class FileAdmin(LongListAdmin):
         """With the stores that the file is in."""
         file = self.get_object(request, object_id) if self.may(request, "view") else None
         places = self._places(file) if file is not None else []
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "places": places})
+        shown = {"places": places, "may_download": FileDownload.may(visitor_of(request))}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
     def _places(self, file: File) -> list[FileRow]:
         with acting_for(file.tenant_id):
@@ -92,15 +74,6 @@ class FileAdmin(LongListAdmin):
         stores = ", ".join(row.store_name for row in places)
         chunks = sum(row.chunks for row in places)
         return f"with its {chunks:,} chunks in {stores}" if places else "it is in no vector store"
-
-    def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> File:
-        """`files.create_file`, and `tasks.start_ingestion` where a store is named."""
-        sent, by = form.cleaned_data["upload"], self._visitor(request).actor
-        upload = files.Upload(filename=sent.name, content=sent, size=sent.size)
-        file = files.create_file(upload=upload, purpose="assistants", by=by, now=now)
-        if store := form.cleaned_data.get("store"):
-            tasks.start_ingestion(store_id=store.id, file_id=file.id, by=by)
-        return file
 
     def delete_row(self, request: HttpRequest, row: File) -> None:
         """`tasks.delete_file`: from every store too."""

@@ -16,6 +16,7 @@ from tenants.ids import public_id
 
 from ..models import VectorStoreFile
 from ..previews import ChunkPlace, Place, Window, attachments_of_file, window
+from .download import FileDownload
 from .file_rows import row_of
 from .owners import acting_for_owner, file_or_none
 
@@ -83,6 +84,10 @@ class FilePreview(DeskPage):
             shown = self._shown(attachments)
             context = {"title": f"Text of {file.filename}", "file": file, "public_id": public_id("file-", file.id)}
             context |= {"attachments": [row_of(row) for row in attachments], "shown": shown and row_of(shown)}
+            context |= {
+                "may_change": self.visitor.may("documents.change"),
+                "may_download": FileDownload.may(self.visitor),
+            }
             context |= self._window(shown) if shown else {}
             return self.render_to_response(self.get_context_data(**context, **kwargs))
 

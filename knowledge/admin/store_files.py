@@ -144,6 +144,7 @@ def _json(attachment: VectorStoreFile) -> dict[str, Any]:
         "busy",
         "may_retry",
         "preview",
+        "edit",
         "remove",
     )
     return {name: getattr(row, name) for name in names} | {

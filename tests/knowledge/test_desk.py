@@ -298,3 +298,58 @@ def test_a_list_of_files_takes_as_many_queries_however_many_there_are(client, st
     with django_assert_max_num_queries(25):
         client.get(url(store, "files"))
     assert json.loads(client.get(url(store, "progress")).content)["files"] == {}
+
+
+# --- what was uploaded, and what is said of it ---
+
+
+def test_a_file_is_downloaded_as_it_was_and_that_is_on_record(client, store):
+    row = send(client, store, "notes.html", b"<script>alert(1)</script>").json()
+    answer = client.get(f"/admin/knowledge/file/{row['file_id']}/download/")
+    assert b"".join(answer.streaming_content) == b"<script>alert(1)</script>"
+    assert answer["Content-Disposition"] == 'attachment; filename="notes.html"'
+    assert answer["Content-Type"] == "application/octet-stream"
+    with tenant_scope():
+        assert AuditEvent.objects.filter(action="file.downloaded", object_id=row["file_id"]).count() == 1
+
+
+def test_a_file_that_is_not_there_is_said_to_be_gone(client, store, globex):
+    with acting_for(globex.tenant.id):
+        theirs = upload("text", "secret.txt").id
+    for ident in (UUID(int=7), theirs):
+        answer = client.get(f"/admin/knowledge/file/{ident}/download/", follow=True)
+        assert "This file does not exist" in answer.content.decode()
+
+
+def fresh(row: VectorStoreFile) -> VectorStoreFile:
+    with tenant_scope():
+        return VectorStoreFile.objects.get(id=row.id)
+
+
+def test_attributes_and_groups_change_and_the_second_of_two_is_told(client, store):
+    send(client, store, "notes.txt", b"text")
+    with tenant_scope():
+        row = VectorStoreFile.objects.get()
+    page = f"/admin/knowledge/vectorstorefile/{row.id}/change/"
+    seen = {"_seen": client.get(page).context["seen"]}
+    changed = client.post(page, {"attributes": "year = 2026\ndraft = true", "allowed_groups": "board", **seen})
+    assert changed["Location"] == url(store, "files")
+    row = fresh(row)
+    assert (row.attributes, row.allowed_groups) == ({"year": 2026, "draft": True}, ["board"])
+    second = client.post(page, {"attributes": "year = 2027", "allowed_groups": "", **seen})
+    assert "This was changed while you had it open" in second.content.decode()
+    refused = client.post(page, {"attributes": "year", "allowed_groups": "board"})
+    assert "is not written as name = value" in refused.content.decode()
+    row = fresh(row)
+    assert row.attributes["year"] == 2026
+
+
+def test_a_viewer_reads_what_is_said_of_a_file_and_changes_nothing(acme, client, store):
+    send(client, store, "notes.txt", b"text", groups="board")
+    with tenant_scope():
+        row = VectorStoreFile.objects.get()
+    viewer, page = desk(seat(acme, "viewer")), f"/admin/knowledge/vectorstorefile/{row.id}/change/"
+    assert "board" in viewer.get(page).content.decode()
+    assert viewer.post(page, {"attributes": "a = 1", "allowed_groups": ""}).status_code == 403
+    row = fresh(row)
+    assert row.allowed_groups == ["board"]

@@ -270,9 +270,9 @@ def test_a_key_is_revoked_by_the_action_and_never_renamed(acme):
 # --- documents, budgets, usage, settings ---
 
 
-def upload(client: Client, name: str, store: str = "") -> None:
+def upload(client: Client, name: str, store: str) -> None:
     file = SimpleUploadedFile(name, b"The warranty lasts two years.")
-    assert client.post("/admin/knowledge/file/add/", {"upload": file, "store": store}).status_code == 302
+    assert client.post(f"/admin/knowledge/vectorstore/{store}/upload/", {"file": file}).status_code == 200
 
 
 def test_a_file_is_uploaded_into_a_store_and_followed(acme, settings, tmp_path):
@@ -312,11 +312,13 @@ def test_names_with_script_are_shown_as_text(acme, settings, tmp_path):
     }
     client = desk(seat(acme, "owner"))
     bad = "<script>alert(1)<"
-    upload(client, f"{bad}b>.txt")
+    client.post("/admin/knowledge/vectorstore/add/", {"name": bad})
+    with in_scope(acme):
+        store = VectorStore.objects.get()
+    upload(client, f"{bad}b>.txt", str(store.id))
     client.post("/admin/tenants/apikey/add/", {"name": f'{bad}"=cmd()', "scopes": ["inference"]})
     client.post("/admin/tenants/tenant/" + str(acme.tenant.id) + "/change/", {"name": bad, "content_retention_days": 1})
     client.post("/admin/billing/budget/add/", {"name": bad, "limit": "5", "period": "month"})
-    client.post("/admin/knowledge/vectorstore/add/", {"name": bad})
     for page in ("", *(f"{page}/" for page in PAGES)):
         assert bad not in client.get(f"/admin/{page}").content.decode(), page
     assert "&lt;script&gt;alert(1)" in client.get("/admin/tenants/apikey/").content.decode()

@@ -10,6 +10,7 @@ const AT_ONCE = 3;
 const POLL_MS = 1500;
 const ASKED_AT_ONCE = 100;
 const SYSTEM_FILES = /^(\.|Thumbs\.db$|desktop\.ini$|~\$)/i;
+const CHANGES = [["edit", "Edit"], ["remove", "Remove"]];
 const LOGGED_OUT = "Your session has ended. Log in again in another tab, then press Retry here.";
 const BROKEN = "The connection broke off. Check the network, then press Retry.";
 
@@ -36,11 +37,12 @@ function show(row, file) {
     slot(row, "name").href = file.preview;
     slot(row, "pages").textContent = file.pages;
     slot(row, "chunks").textContent = file.chunks;
-    const remove = slot(row, "remove");
-    if (remove) {
-        remove.href = file.remove;
-        remove.hidden = false;
-        remove.setAttribute("aria-label", `Remove ${file.name}`);
+    for (const [name, verb] of CHANGES) {
+        const link = slot(row, name);
+        if (!link) continue;
+        link.href = file[name];
+        link.hidden = false;
+        link.setAttribute("aria-label", `${verb} ${file.name}`);
     }
     const again = row.querySelector("form[data-retry]");
     if (again) again.elements.file.value = file.file_id;
@@ -100,7 +102,7 @@ function rowFor(file, path) {
     slot(row, "size").textContent = [sizeOf(file.size), path].filter(Boolean).join(" · ");
     slot(row, "added").textContent = "just now";
     row.querySelector("progress").setAttribute("aria-label", `Progress of ${file.name}`);
-    if (slot(row, "remove")) slot(row, "remove").hidden = true;
+    for (const [name] of CHANGES) if (slot(row, name)) slot(row, name).hidden = true;
     const again = row.querySelector("form[data-retry] button");
     if (again) again.setAttribute("aria-label", `Retry ${file.name}`);
     return row;
