@@ -43,6 +43,13 @@ _CHANGE_TEXT = """{what} for {email} at {platform}, on {when:%d %B %Y at %H:%M} 
 
 If it was you, there is nothing to do. If not, reset your password now and tell an owner of your organisation.
 """
+_TAKEN_OFF = "Your two-factor authentication was turned off"
+_TAKEN_OFF_TEXT = """The staff of {platform} turned off two-factor authentication for {email}, on {when:%d %B %Y at %H:%M} UTC,
+because somebody said that it was lost. You are logged out everywhere. Log in with your password, then set it up anew
+under "Your account".
+
+If you did not ask for this, reset your password now and tell an owner of your organisation.
+"""
 
 
 def write(template: str, *, email: str, context: dict[str, Any]) -> None:
@@ -69,6 +76,12 @@ def account_changed(template: str, *, user_id: UUID, ip: str, now: datetime) -> 
             record(by=Actor("user", str(user.pk)), action=action, target=user)
     text = _CHANGE_TEXT.format(what=what, email=user.email, platform=settings.PLATFORM_NAME, when=now, ip=ip)
     _send(user, subject=what, text=text)
+
+
+def second_factor_taken_off(person: User, *, now: datetime) -> None:
+    """Tell a person what staff did; who of the staff, is theirs to know."""
+    text = _TAKEN_OFF_TEXT.format(email=person.email, platform=settings.PLATFORM_NAME, when=now)
+    _send(person, subject=_TAKEN_OFF, text=text)
 
 
 def _send(user: User, *, subject: str, text: str) -> None:

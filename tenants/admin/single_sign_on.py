@@ -1,5 +1,6 @@
 """Single sign-on of a tenant: set by its owner, tried, required."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -7,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from ..desk import conflicts
 from ..desk.pages import DeskPage, desk_page
 from ..models import IdentityProvider
 from ..single_sign_on import providers
@@ -50,6 +52,15 @@ class ProviderForm(forms.Form):
         help_text="Owners keep their password, so that a provider that fails locks nobody out for good.",
     )
 
+    def __init__(self, data: Any = None, *, provider: IdentityProvider | None) -> None:
+        super().__init__(data, initial=_initial(provider))
+        self.provider = provider
+
+    def clean(self) -> dict[str, Any]:
+        """Django's; another owner may have been faster."""
+        conflicts.check(self, self.provider)
+        return self.cleaned_data
+
     def clean_email_domains(self) -> list[str]:
         """Domains in small letters, without the @."""
         parts = self.cleaned_data["email_domains"].lower().replace(",", " ").split()
@@ -73,11 +84,13 @@ class SignOnPage(DeskPage):
         if tenant is None:
             return context
         provider = providers.provider_here()
+        form = context.get("form") or ProviderForm(provider=provider)
         back = self.request.build_absolute_uri(reverse("sso_callback", args=[tenant.slug]))
         start = reverse("sso_start", args=[tenant.slug])
         return {
             "provider": provider,
-            "form": ProviderForm(initial=_initial(provider)),
+            "form": form,
+            "seen": conflicts.mark_of(form, datetime.now(UTC)),
             "redirect_uri": back,
             "start": start,
             "may_change": self.visitor.may("settings.change"),
@@ -92,7 +105,8 @@ class SignOnPage(DeskPage):
             providers.remove_provider(by=self.visitor.actor)
             messages.success(request, "Single sign-on is removed. Members log in with their passwords.")
             return HttpResponseRedirect(reverse("admin:sign_on"))
-        form = ProviderForm(request.POST)
+        conflicts.wait_for_others("single_sign_on", str(self.visitor.tenant.id))
+        form = ProviderForm(request.POST, provider=providers.provider_here())
         if not form.is_valid():
             return self.render_to_response(self.get_context_data(form=form))
         try:

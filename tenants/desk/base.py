@@ -74,7 +74,7 @@ class AtriumAdmin(Guarded):
             def clean(self) -> Any:
                 cleaned = super().clean()
                 if change:
-                    conflicts.check(self)
+                    conflicts.check(self, self.instance)
                 if (error := _REFUSAL.by(request)) is not None:
                     raise forms.ValidationError(error.message)
                 return cleaned
@@ -207,7 +207,7 @@ class TenantAdmin(OnTheTrail, AtriumAdmin):
         """A form of this request's own, which knows its visitor."""
         if obj is None:
             kwargs.setdefault("form", self.add_form)
-        form: Any = super().get_form(request, obj, change, **kwargs)
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
         form.visitor = self._visitor(request)
         return form
 

@@ -33,8 +33,8 @@ def wait_for_others(kind: str, object_id: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"admin {kind} {object_id}"])
 
 
-def check(form: Any) -> None:
-    """For a bound form's `clean`.
+def check(form: Any, row: models.Model | None) -> None:
+    """For a bound form's `clean`; `row` is what it changes, as it is now (None: it is gone, or was not there yet).
 
     Raises:
         ValidationError: something else stands in its fields than was shown.
@@ -43,11 +43,11 @@ def check(form: Any) -> None:
     if not shown or not moment.isdecimal() or len(moment) > 11:
         return  # not from a page: nothing was shown
     if mark_of(form, datetime.now(UTC)).partition(".")[0] != shown:
-        raise forms.ValidationError(_told(form.instance, datetime.fromtimestamp(int(moment), UTC)), code="conflict")
+        raise forms.ValidationError(_told(row, datetime.fromtimestamp(int(moment), UTC)), code="conflict")
 
 
-def _told(row: models.Model, since: datetime) -> str:
-    changes = "; ".join(_changes(row, since)) or "it is not on record who"
+def _told(row: models.Model | None, since: datetime) -> str:
+    changes = "; ".join(_changes(row, since) if row else []) or "it is not on record who"
     return (
         f"This was changed while you had it open: {changes}. What you typed is still here. Save again to put it in the "
         "place of theirs, or open the page anew to see what stands there now."

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from billing.models import Budget
-from tenants.models import Tenant
+from tenants.models import IdentityProvider, Tenant
 from tenants.scope import acting_for, tenant_scope
 from tests.conftest import Member
 from tests.tenants.admin_desk import desk, plain_static_files, seat
@@ -72,3 +72,17 @@ def test_what_is_refused_is_said_in_the_form_with_what_was_typed(acme):
     assert answer.status_code == 200 and 'value="cap"' in text and 'value="99999999999999"' in text
     with acting_for(acme.tenant.id), tenant_scope():
         assert not Budget.objects.exists()
+
+
+def test_on_a_page_that_is_no_lists_form_the_second_is_told_too(acme):
+    maria, peter = (desk(seat(acme, "owner", email=f"{name}@acme.example")) for name in ("maria", "peter"))
+    page = "/admin/sign-on/"
+    hers, his = shown(maria, page), shown(peter, page)
+    form = {"issuer": "https://id.acme.example", "client_id": "maria", "client_secret": "secret"}
+    assert maria.post(page, {**form, "_seen": hers}).status_code == 302
+    text = peter.post(page, {**form, "client_id": "peter", "_seen": his}).content.decode()
+    assert "maria@acme.example" in text and 'value="peter"' in text
+    with acting_for(acme.tenant.id), tenant_scope():
+        assert IdentityProvider.objects.get().client_id == "maria"
+    again = re.search(r'name="_seen" value="([^"]+)"', text)[1]  # type: ignore[index]
+    assert peter.post(page, {**form, "client_id": "peter", "_seen": again}).status_code == 302
