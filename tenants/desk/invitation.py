@@ -7,9 +7,9 @@ that tenant is read.
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
-from django.contrib.auth import BACKEND_SESSION_KEY, login
+from django.contrib.auth import login
 from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -19,6 +19,7 @@ from django.views.generic import View
 from django_ratelimit.core import is_ratelimited
 
 from .. import invitations
+from ..accounts.backends import PASSWORD, by_password
 from ..carried import PATH_TO_LOG
 from ..errors import AtriumError
 from ..models import Invitation, User
@@ -71,7 +72,8 @@ class AcceptInvitation(View):
             return self._page(invitation, form)
         password = form.cleaned_data["new_password1"]
         user, _ = invitations.accept_as_new(token=token, password=password, now=now)
-        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+        login(request, user, backend=PASSWORD)
+        UserSession.objects.create_from_request(request)  # else it is missing among the person's sessions
         return self._enter(invitation)
 
     def _enter(self, invitation: Invitation) -> HttpResponse:
@@ -81,9 +83,8 @@ class AcceptInvitation(View):
     def _user(self) -> User | None:
         """Who is logged in, by a log-in of Atrium's own: what an identity provider says of somebody is good for its own
         tenant alone."""
-        user, backend = self.request.user, self.request.session.get(BACKEND_SESSION_KEY)
-        own = isinstance(user, User) and user.is_active and backend == settings.AUTHENTICATION_BACKENDS[0]
-        return user if own else None  # type: ignore[return-value]
+        user = self.request.user
+        return user if isinstance(user, User) and user.is_active and by_password(self.request) else None
 
     def _page(self, invitation: Invitation, form: SetPasswordForm | None = None) -> HttpResponse:
         user, person = self._user(), invitations.person_of(invitation)

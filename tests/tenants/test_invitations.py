@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.contrib.auth import BACKEND_SESSION_KEY
 from django.test import Client
 
@@ -58,6 +59,7 @@ def test_somebody_new_chooses_a_password_and_is_in(acme):
     assert "too common" in weak.content.decode()
     password = {"new_password1": "correct horse battery", "new_password2": "correct horse battery"}
     assert guest.post(path, password)["Location"] == "/admin/"
+    assert UserSession.objects.get().user.email == "new@acme.example"
     assert guest.get("/admin/billing/usagerecord/").status_code == 200
     with acting_for(acme.tenant.id), tenant_scope():
         assert Membership.objects.get(user__email="new@acme.example").role == "finance"
