@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from .api_keys import issue
 from .audit import Actor
@@ -18,6 +19,7 @@ from .ids import uuid7
 from .members import add_member
 from .models import Membership, Role, Tenant, User
 from .permissions import KEY_SCOPES
+from .platform_log import record_made_staff
 from .registry import ExternalIdTaken, SlugTaken, create_tenant, set_status
 from .scope import acting_for, as_staff, tenant_scope
 
@@ -130,7 +132,7 @@ def seat_member(*, email: str, role: Role, by: Actor, password: str | None = Non
 
 
 def seat_staff(*, email: str, password: str) -> User:
-    """A new person of the platform's staff, who sees every tenant.
+    """A new person of the platform's staff, who sees every tenant; the platform's log says where they come from.
 
     Raises:
         InvalidRequest: the password is too weak, or the address is somebody's: staff make somebody known one of theirs
@@ -141,7 +143,9 @@ def seat_staff(*, email: str, password: str) -> User:
         raise InvalidRequest(f"{user.email} is known already. Make them staff in the admin.", param="email")
     _check_password(password, user)
     user.set_password(password)
-    user.save(force_insert=True)
+    with transaction.atomic():
+        user.save(force_insert=True)
+        record_made_staff(person=user)
     return user
 
 

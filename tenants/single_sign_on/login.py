@@ -31,6 +31,7 @@ from ..accounts.pages import Door, notice, too_many
 from ..desk.visitor import CHOSEN
 from ..members import seats_of
 from ..models import IdentityProvider, Role, User
+from ..registry import tenant_by_slug
 from ..scope import acting_for, leave_tenant
 from . import providers
 from .protocol import Claims, Client, Flow, SignOnFailed, address_to_log_in, claims_for, discover
@@ -98,7 +99,7 @@ class _SignOn(Door, ContextMixin, View, ABC):
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponse:
         """In the tenant that the path names; what goes wrong is said."""
-        tenant_id = providers.tenant_of_slug(slug)
+        tenant_id = tenant_by_slug(slug)
         try:
             if tenant_id is None:
                 raise SignOnFailed(_UNKNOWN)

@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from ..audit import Actor, record
 from ..errors import AtriumError
 from ..members import add_member, seats_of
 from ..models import IdentityProvider, Membership, ProviderIdentity, Role, Tenant, User
+from ..registry import tenant_by_slug
 from ..scope import acting_for, tenant_scope
 from .protocol import Claims, SignOnFailed
 
@@ -98,18 +97,11 @@ def note_test(*, provider_id: UUID, issuer: str, client_id: str, now: datetime) 
         same.update(tested_at=now)
 
 
-def tenant_of_slug(slug: str) -> UUID | None:
-    """The id behind a tenant's short name."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tenant_by_slug(%s)", [slug[:50]])
-        return cursor.fetchone()[0]
-
-
 def slugs_for(text: str) -> list[str]:
     """Where somebody may log in: by a tenant's short name, or by the tenants in which an e-mail address is a member."""
     text = text.strip().lower()
     if "@" not in text:
-        found = tenant_of_slug(text)
+        found = tenant_by_slug(text)
         candidates = [found] if found else []
     else:
         user = User.objects.filter(email__iexact=text, is_active=True).first()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
 
 from billing.models import Budget, Subscription
@@ -87,6 +88,7 @@ def test_create_staff(db, monkeypatch):
     assert run("create_staff", "--email=Boss@Platform.example", "--password-env=P")["email"] == "boss@platform.example"
     boss = User.objects.get()
     assert boss.is_superuser and boss.check_password("correct horse battery")
+    assert "at the command line" in LogEntry.objects.get(object_id=str(boss.pk)).get_change_message()
     for email, password, said in (
         ("boss@platform.example", "correct horse battery", "known already"),
         ("other@platform.example", "12345678", "Invalid 'password'"),
