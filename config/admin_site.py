@@ -1,5 +1,7 @@
 """The admin's site: who may enter, the choice of a tenant, pages in groups. Log-in is `tenants.accounts`' business."""
 
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +12,32 @@ from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from tenants.accounts.backends import by_password
+from tenants.carried import Carried
 from tenants.desk.invitation import AcceptInvitation
 from tenants.desk.pages import PAGES
-from tenants.desk.visitor import CHOSEN, visitor_of
+from tenants.desk.visitor import CHOSEN, Visitor, visitor_of
 from tenants.members import tenants_at
 
 from . import desk  # noqa: F401  for effect: its pages register themselves
 from .demo.past_calls import TAG
-from .navigation import places
+from .navigation import families
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page in the menu, or among the tabs of its family."""
+
+    title: str
+    icon: str
+    link: str
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is the page's, or of a page under it."""
+        return path.startswith(self.link)
+
+
+#: Heading → families of pages, for the request's visitor.
+_MENU = Carried[dict[str, list[list[Place]]]]("desk_menu")
 
 
 class AtriumAdminSite(UnfoldAdminSite):
@@ -42,10 +62,11 @@ class AtriumAdminSite(UnfoldAdminSite):
         ]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Also whose desk this is."""
+        """Also whose desk this is, and what else there is about the same thing."""
         visitor = visitor_of(request)
         context = {**super().each_context(request), "visitor": visitor}
         if visitor is not None:
+            context["family"] = self.tabs(request)
             context["site_subheader"] = visitor.tenant.name if visitor.tenant else "Platform staff"
         return context
 
@@ -75,8 +96,8 @@ class AtriumAdminSite(UnfoldAdminSite):
             return apps
         found = {model["model"]._meta.label_lower: model for app in apps for model in app["models"]}
         groups = []
-        for group, pages in places(staff=visitor.staff).items():
-            models = [found[page] for page in pages if page in found]
+        for group, pages in families(staff=visitor.staff).items():
+            models = [found[page] for page in chain(*pages) if page in found]
             for model in models:
                 model["name"] = self._page_of(model).name_for(visitor)
             shared = {"app_url": reverse("admin:index"), "has_module_perms": True}
@@ -84,29 +105,41 @@ class AtriumAdminSite(UnfoldAdminSite):
         return [group for group in groups if group["models"]]
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
-        """unfold's navigation: lists and pages of the desk that the visitor may view."""
-        visitor = visitor_of(request)
-        if visitor is None:
-            return []
-        found = {
-            model["model"]._meta.label_lower: (
-                model["name"],
-                self._page_of(model).icon,
-                self._page_of(model).link_for(visitor),
-            )
-            for group in self.get_app_list(request)
-            for model in group["models"]
-        }
-        found |= {
-            name: (page.label, page.icon, reverse(f"admin:{name}"))
+        """unfold's navigation: of each family of pages the first that the visitor may view."""
+        home = Place("Home", "home", reverse("admin:index"))
+        groups = [{"title": "", "items": [_item(home, request.path == home.link)]}]
+        for group, found in self.menu(request).items():
+            items = [_item(places[0], any(place.holds(request.path) for place in places)) for places in found]
+            groups += [{"title": group, "items": items}] if items else []
+        return groups
+
+    def tabs(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The pages of the family that the page belongs to; none where it is the only one, or a page within a page."""
+        for places in chain(*self.menu(request).values()):
+            if len(places) > 1 and any(place.link == request.path for place in places):
+                return [{"place": place, "current": place.link == request.path} for place in places]
+        return []
+
+    def menu(self, request: HttpRequest) -> dict[str, list[list[Place]]]:
+        """Heading → families → what the visitor may view of them; worked out once for a request."""
+        menu, visitor = _MENU.by(request), visitor_of(request)
+        if menu is None:
+            found = self._places(request, visitor) if visitor else {}
+            menu = {
+                group: [places for pages in listed if (places := [found[page] for page in pages if page in found])]
+                for group, listed in families(staff=visitor is not None and visitor.staff).items()
+            }
+            _MENU.put(request, menu)
+        return menu
+
+    def _places(self, request: HttpRequest, visitor: Visitor) -> dict[str, Place]:
+        models = [model for group in self.get_app_list(request) for model in group["models"]]
+        lists = {model["model"]._meta.label_lower: (model["name"], self._page_of(model)) for model in models}
+        return {name: Place(title, page.icon, page.link_for(visitor)) for name, (title, page) in lists.items()} | {
+            name: Place(page.label, page.icon, reverse(f"admin:{name}"))
             for name, page in PAGES.items()
             if page.label and page.may(visitor)
         }
-        groups = [{"title": "", "items": [_item(request, "Home", "home", reverse("admin:index"))]}]
-        for group, pages in places(staff=visitor.staff).items():
-            items = [_item(request, *found[page]) for page in pages if page in found]
-            groups += [{"title": group, "items": items}] if items else []
-        return groups
 
     def _page_of(self, model: dict[str, Any]) -> Any:
         return self._registry[model["model"]]
@@ -116,9 +149,8 @@ class AtriumAdminSite(UnfoldAdminSite):
         raise Http404
 
 
-def _item(request: HttpRequest, title: str, icon: str, link: str) -> dict[str, Any]:
-    active = request.path == link or (link != reverse("admin:index") and request.path.startswith(link))
-    return {"title": title, "icon": icon, "link": link, "active": active, "has_permission": True}
+def _item(place: Place, active: bool) -> dict[str, Any]:
+    return {"title": place.title, "icon": place.icon, "link": place.link, "active": active, "has_permission": True}
 
 
 def stylesheet(request: HttpRequest) -> str:
@@ -136,6 +168,11 @@ def environment(request: HttpRequest) -> list[str] | None:
 def alpine_scope(request: HttpRequest) -> str:
     """What lets unfold's pages work without `'unsafe-eval'`."""
     return static("desk/alpine_csp.js")
+
+
+def icons(request: HttpRequest) -> str:
+    """What keeps the words of icons from screen readers."""
+    return static("desk/icons.js")
 
 
 def favicon(request: HttpRequest) -> str:

@@ -295,7 +295,7 @@ UNFOLD = {
     "ACCOUNT": {"navigation": "config.admin_site.account_links"},
     "ENVIRONMENT": "config.admin_site.environment",
     "STYLES": ["config.admin_site.stylesheet"],
-    "SCRIPTS": ["config.admin_site.alpine_scope"],
+    "SCRIPTS": ["config.admin_site.alpine_scope", "config.admin_site.icons"],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "config.admin_site.favicon"}],
 }
 

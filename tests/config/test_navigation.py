@@ -1,17 +1,23 @@
 """Every page of the admin has its place in the menu, and the menu names no page that does not exist."""
 
+from itertools import chain
+
+import pytest
 from django.contrib import admin
 
-from config.navigation import FOUND_WITHIN, NAVIGATION, places
+from config.navigation import NAVIGATION, families
 from tenants.desk.pages import PAGES
 from tenants.permissions import WHO_MAY
+from tests.tenants.admin_desk import desk, plain_static_files, seat
+
+__all__ = ["plain_static_files"]
 
 
 def test_every_page_has_its_place():
     listed = {model._meta.label_lower for model in admin.site._registry} | {
         name for name, page in PAGES.items() if page.label
     }
-    assert listed == {page for pages in NAVIGATION.values() for page in pages}
+    assert listed == {page for found in NAVIGATION.values() for page in chain(*found)}
 
 
 def test_what_a_page_asks_for_is_in_the_table_of_roles():
@@ -20,14 +26,21 @@ def test_what_a_page_asks_for_is_in_the_table_of_roles():
             assert not page.area or f"{page.area}.{verb}" in WHO_MAY or not hasattr(page, "post"), name
 
 
-def test_staff_find_what_is_theirs_once():
-    pages = [page for listed in places(staff=True).values() for page in listed]
+@pytest.mark.parametrize("staff", [True, False])
+def test_each_page_is_found_once(staff):
+    pages = [page for found in families(staff=staff).values() for page in chain(*found)]
     assert len(pages) == len(set(pages))
 
 
-def test_what_is_found_within_other_pages_is_in_the_menu_of_staff_alone():
-    def listed(staff: bool) -> set[str]:
-        return {page for pages in places(staff=staff).values() for page in pages}
-
-    assert listed(staff=True) >= FOUND_WITHIN
-    assert not listed(staff=False) & FOUND_WITHIN
+def test_the_menu_names_a_family_and_its_pages_show_each_other(acme):
+    client = desk(seat(acme, "finance"))
+    answer = client.get("/admin/billing/creditnote/")
+    assert [(tab["place"].title, tab["current"]) for tab in answer.context["family"]] == [
+        ("Statements", False),
+        ("Credit notes", True),
+    ]
+    menu = {item["title"]: item for group in answer.context["sidebar_navigation"] for item in group["items"]}
+    assert menu["Statements"]["active"] and "Credit notes" not in menu
+    # Of a family without its first page the next gives the name: finance may not see the settings.
+    assert "Members" not in menu and "Settings" not in menu and "Audit log" in menu
+    assert client.get("/admin/tenants/auditevent/").context["family"] == []
