@@ -53,11 +53,13 @@ class Margin:
         return round(self.margin / self.revenue, 4) if self.revenue else None
 
 
-def margins(*, first: date, last: date, group_by: Sequence[str], tenant_id: UUID | None = None) -> list[Margin]:
+def margins(
+    *, first: date, last: date, group_by: Sequence[str], tenants: Collection[UUID] | None = None
+) -> list[Margin]:
     """Groups of the months from `first` to `last`, both included, in order; keys of `DIMENSIONS`.
 
     Args:
-        tenant_id: of this tenant alone.
+        tenants: of these alone.
 
     Raises:
         InvalidRequest: months in the wrong order, or more than five years of them.
@@ -67,14 +69,15 @@ def margins(*, first: date, last: date, group_by: Sequence[str], tenant_id: UUID
     if not 0 < months <= _MOST_MONTHS:
         raise InvalidRequest(f"Ask for 1 to {_MOST_MONTHS} months, the first one first.", param="end_month")
     with as_staff():
-        found = steadily(lambda up_to: _read(first, last, group_by, up_to, tenant_id))
-        slugs = dict(Tenant.objects.values_list("id", "slug")) if "tenant" in group_by else {}
+        found = steadily(lambda up_to: _read(first, last, group_by, up_to, tenants))
+        named = Tenant.objects.all() if tenants is None else Tenant.objects.filter(id__in=tenants)
+        slugs = dict(named.values_list("id", "slug")) if "tenant" in group_by else {}
     groups = [_margin(key, sums, group_by, slugs) for key, sums in found.items()]
     return sorted(groups, key=lambda group: [str(value) for value in (*group.of.values(), group.currency)])
 
 
 def _read(
-    first: date, last: date, group_by: Collection[str], up_to: int, tenant_id: UUID | None
+    first: date, last: date, group_by: Collection[str], up_to: int, tenants: Collection[UUID] | None
 ) -> dict[tuple[Any, ...], list[Decimal]]:
     """(currency, each dimension) → revenue, provider cost, revenue without one: of the sums and of the lines above."""
     since, until = start_of(first), start_of(following(last))
@@ -86,7 +89,7 @@ def _read(
     names = ["currency", *(DIMENSIONS[name] for name in group_by)]
     found: dict[tuple[Any, ...], list[Decimal]] = {}
     for rows, moment, unmatched in both:
-        rows = rows if tenant_id is None else rows.filter(tenant_id=tenant_id)
+        rows = rows if tenants is None else rows.filter(tenant_id__in=tenants)
         months = rows.annotate(month=TruncMonth(moment, tzinfo=UTC)) if "month" in group_by else rows
         sums = {
             "revenue": Sum("cost"),

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.http import Http404
 from django.urls import reverse
 
@@ -15,10 +14,9 @@ from tenants.desk.pages import DeskPage, desk_page
 from tenants.models import ApiKey, Membership, Tenant
 
 from ..models import Grant
-from ..tenant_overview import MOST_CALLS, ORDERS, Calls, TenantLine, budgets_used, calls_of, tenant_lines, with_calls
+from ..tenant_overview import MOST_CALLS, ORDERS, Calls, TenantLine, budgets_used, calls_of, tenant_page
 
 _STATES = {"": "All", "active": "Active", "suspended": "Suspended", "over": "Over budget"}
-_A_PAGE = 50
 #: From this share of failed calls on, and from this share of a budget on, somebody should look.
 _MANY_FAILED, _NEARLY_USED = 0.05, 80
 
@@ -49,7 +47,6 @@ def health_of(calls: Calls) -> tuple[str, str]:
 
 
 def _row(line: TenantLine) -> dict[str, Any]:
-    assert line.calls is not None
     used = line.used
     look = "" if used is None else "bad" if used.percent >= 100 else "warn" if used.percent >= _NEARLY_USED else ""
     return {
@@ -61,6 +58,11 @@ def _row(line: TenantLine) -> dict[str, Any]:
         "health": health_of(line.calls),
         "last_at": line.calls.last_at,
     }
+
+
+def _number(text: str) -> int:
+    """Of a page, from 1; nobody looks further than to the ten thousandth."""
+    return min(max(int(text), 1), 10_000) if text.isdecimal() and len(text) < 9 else 1
 
 
 @desk_page
@@ -76,10 +78,9 @@ class Tenants(DeskPage):
         asked = self.request.GET
         state, order = asked.get("state", ""), asked.get("order", "name")
         search, now = asked.get("q", "").strip(), datetime.now(UTC)
-        lines = tenant_lines(now=now, status=state, search=search, order=order)
-        page = Paginator(lines, _A_PAGE).get_page(asked.get("page"))
+        page = tenant_page(now=now, status=state, search=search, order=order, number=_number(asked.get("page", "")))
         found = {
-            "rows": [_row(line) for line in with_calls(list(page.object_list), now=now)],
+            "rows": [_row(line) for line in page.lines],
             "page": page,
             "states": _STATES,
             "orders": ORDERS,
@@ -112,7 +113,7 @@ class TenantOverview(DeskPage):
             "subscription": Subscription.objects.select_related("plan").filter(tenant=tenant).first(),
             "calls": calls,
             "health": health_of(calls),
-            "used": budgets_used(today=now.date()).get(tenant.id),
+            "used": budgets_used([tenant.id], today=now.date()).get(tenant.id),
             "month": now,
             "counts": _counts(tenant),
             "ways": _ways(tenant),
@@ -122,7 +123,7 @@ class TenantOverview(DeskPage):
 
 def _month_of(tenant: Tenant, now: datetime) -> dict[str, Any]:
     month = now.date().replace(day=1)
-    by_model = margins(first=month, last=month, group_by=["model"], tenant_id=tenant.id)
+    by_model = margins(first=month, last=month, group_by=["model"], tenants=[tenant.id])
     whole = next(iter(totals(by_model)), None)
     by_model.sort(key=lambda group: -group.revenue)
     models = [{"model": group.of["model"], **(money_of(group) or {})} for group in by_model]

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from billing.models import Budget, BudgetAccount, UsageRecord
+from inference import tenant_overview
 from inference.models import Generation
-from inference.tenant_overview import tenant_lines, with_calls
+from inference.tenant_overview import tenant_page
 from tenants.ids import uuid7
 from tenants.models import Tenant, User
 from tenants.scope import acting_for, as_staff, tenant_scope
@@ -44,8 +46,8 @@ def tenants(committed: Callable[[str], Member]) -> Iterator[tuple[Member, Member
 
 def test_a_line_says_how_its_calls_do_and_what_it_earns(tenants: tuple[Member, Member]) -> None:
     with as_staff():
-        acme, globex = with_calls(tenant_lines(now=NOW), now=NOW)
-    assert acme.calls is not None and acme.money is not None and acme.used is not None and globex.calls is not None
+        acme, globex = tenant_page(now=NOW).lines
+    assert acme.money is not None and acme.used is not None
     assert (acme.calls.seen, acme.calls.failed_share, acme.plan) == (4, 0.25, "Standard")
     assert (acme.money.revenue, acme.money.provider_cost, acme.money.share) == (12, 9, Decimal("0.25"))
     assert (acme.used.percent, acme.used.hard) == (120, True)
@@ -53,14 +55,25 @@ def test_a_line_says_how_its_calls_do_and_what_it_earns(tenants: tuple[Member, M
 
 
 def test_tenants_are_found_by_name_state_and_what_they_earn(tenants: tuple[Member, Member]) -> None:
-    def slugs(**asked: str) -> list[str]:
+    def slugs(**asked: Any) -> list[str]:
         with as_staff():
-            return [line.tenant.slug for line in tenant_lines(now=NOW, **asked)]
+            return [line.tenant.slug for line in tenant_page(now=NOW, **asked).lines]
 
     Tenant.objects.using("owner").filter(slug="globex").update(status="suspended")
     assert slugs(search="GLOB") == slugs(status="suspended") == ["globex"]
     assert slugs(status="over") == slugs(status="active") == ["acme"]
+    Tenant.objects.using("owner").filter(slug="acme").update(name="Zacme")  # by name it would be last
+    assert slugs() == ["globex", "acme"]
     assert slugs(order="price") == slugs(order="budget") == slugs(order="margin") == ["acme", "globex"]
+    assert slugs(search="%") == slugs(search="_") == slugs(number=2) == []
+
+
+def test_a_page_is_cut_by_the_database(tenants: tuple[Member, Member], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_overview, "A_PAGE", 1)
+    with as_staff():
+        pages = [tenant_page(now=NOW, number=number) for number in (1, 2)]
+    found = [([line.tenant.slug for line in page.lines], page.has_next) for page in pages]
+    assert found == [(["acme"], True), (["globex"], False)]
 
 
 def test_the_pages_show_it(tenants: tuple[Member, Member]) -> None:
