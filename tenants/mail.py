@@ -61,12 +61,8 @@ def tell_person(*, email: str, subject: str, text: str) -> None:
 
     Without a mail server (`EMAIL_URL`) nobody is told.
     """
-    if not settings.EMAIL_URL:
-        return
-    with tenant_scope() as tenant_id:
-        line = " ".join(subject.split())[:_LONGEST_SUBJECT]
-        letter = Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=line, text=text)
-        work.enqueue_all(tenant_id, [letter.id], MAIL)
+    if settings.EMAIL_URL:
+        write_letter(recipient=email, subject=subject, text=text)
 
 
 def claim_next(*, worker: str) -> Claim | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from inference.models import Generation
 from knowledge.models import File
@@ -63,15 +63,8 @@ _STEPS = (
 def steps_for(visitor: Visitor) -> list[Step]:
     """The steps that the visitor may take; none once all of them are done."""
     steps = [
-        Step(one.title, one.text, one.action, url, one.is_done())
+        Step(one.title, one.text, one.action, reverse(one.page), one.is_done())
         for one in _STEPS
-        if visitor.may(one.asks) and (url := _address(one.page))
+        if visitor.may(one.asks)
     ]
     return [] if all(step.done for step in steps) else steps
-
-
-def _address(page: str) -> str:
-    try:
-        return reverse(page)
-    except NoReverseMatch:
-        return ""

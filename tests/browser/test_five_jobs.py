@@ -14,7 +14,7 @@ from tests.browser.conftest import Desk, Sits
 
 def menu(person: Person, name: str) -> None:
     """Press on a page's name in the menu."""
-    # Not by its role and name: the names of icons, which are letters to the browser, are part of it.
+    # The first: the menu stands before what a page leads to.
     person.page.locator("a").filter(has=person.page.get_by_text(name, exact=True)).first.click()
     person.settles()
 
