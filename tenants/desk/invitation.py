@@ -53,7 +53,8 @@ class AcceptInvitation(View):
         except AtriumError as error:
             context = {"title": "This invitation cannot be used", "message": error.message}
             answer = render(request, "admin/notice.html", self._context(**context), status=error.status)
-        answer["Referrer-Policy"], answer["Cache-Control"] = "no-referrer", "no-store"
+        # Not "no-referrer": browsers then send the form from the origin "null", which is refused as forged.
+        answer["Referrer-Policy"], answer["Cache-Control"] = "same-origin", "no-store"
         return answer
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:

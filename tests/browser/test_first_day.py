@@ -10,6 +10,7 @@ import pytest
 
 from config.demo.questions import QUESTIONS
 from tests.browser.conftest import DOCUMENTS, Desk, Sits
+from tests.browser.test_bad_input import link_in_a_letter
 from tests.browser.test_five_jobs import menu
 from tests.e2e.conftest import Atrium
 
@@ -104,6 +105,21 @@ def test_a_key_is_shown_once_and_spends_its_budget(fresh: Desk, newcomer, sits: 
     )
     assert Decimal("0.3") < spent <= Decimal("0.50")
     assert f"{spent:.2f}" in person.page.locator("body").inner_text()
+
+
+def test_an_invited_colleague_chooses_a_password_and_is_in(fresh: Desk, newcomer, sits: Sits):
+    owner, guest, address = sits(newcomer), sits(), f"kari@{fresh.tenant.slug}.example"
+    menu(owner, "Members")
+    owner.page.get_by_role("link", name="Invite").first.click()
+    owner.page.get_by_label("E-mail").fill(address)
+    owner.page.get_by_role("button", name="Send invitation").click()
+    owner.page.get_by_text(f"Invited {address}").first.wait_for()
+    guest.goes(link_in_a_letter(fresh, address))
+    for field in guest.page.locator("input[type=password]").all():
+        field.fill("the tide turns at noon")
+    guest.page.get_by_role("button", name="Join").click()
+    guest.page.wait_for_url("**/admin/")
+    assert address in guest.page.locator("body").inner_text()
 
 
 def test_the_report_of_the_day_is_made_and_downloaded(fresh: Desk, newcomer, sits: Sits):
