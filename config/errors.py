@@ -1,4 +1,7 @@
-"""One shape for every error (wire.md, Errors): OpenAI's error object, on our own endpoints as a problem document."""
+"""One shape for every error (wire.md, Errors): OpenAI's error object, on our own endpoints as a problem document.
+
+Whoever looks at the admin in a browser gets a page instead.
+"""
 
 import logging
 from http import HTTPStatus
@@ -6,7 +9,8 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -109,17 +113,25 @@ def _from_validation(exc: exceptions.ValidationError) -> InvalidRequest:
     return InvalidRequest(f"Invalid '{param}': {detail}" if param else str(detail), param=param)
 
 
-def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404: unknown URLs answer in the API's shape too."""
+    if _looks_at_the_admin(request):
+        return render(request, "404.html", status=404)
     error = NotFound(f"Unknown request URL: {request.method} {request.path}.")
     error.code = "unknown_url"
     return _json(request, error)
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500."""
+    if _looks_at_the_admin(request):
+        return render(request, "500.html", status=500)
     error = AtriumError("The server had an error while processing your request. Quote the x-request-id when reporting.")
     return _json(request, error)
+
+
+def _looks_at_the_admin(request: HttpRequest) -> bool:
+    return request.path.startswith("/admin/") and "text/html" in request.headers.get("accept", "")
 
 
 def _json(request: HttpRequest, error: AtriumError) -> JsonResponse:

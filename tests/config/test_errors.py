@@ -8,6 +8,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.errors import handle, server_error, speaks_openai
 from tests.conftest import Member
+from tests.tenants.admin_desk import desk, plain_static_files, seat
+
+__all__ = ["plain_static_files"]
 
 
 def openai_error(answer, status: int) -> dict:
@@ -39,6 +42,16 @@ def test_an_unknown_url_is_404_in_the_shape_of_its_neighbours(client: Client) ->
     )
     ours = problem_error(client.post("/v1/nothing-of-openais"), 404)
     assert ours["code"] == "unknown_url"
+
+
+def test_a_browser_in_the_admin_gets_pages(acme: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, page = desk(seat(acme, "viewer")), {"accept": "text/html,*/*"}
+    absent = client.get("/admin/nothing/", headers=page)
+    assert (absent.status_code, "Back to the admin" in absent.content.decode()) == (404, True)
+    monkeypatch.setattr("config.admin_site.AtriumAdminSite.each_context", None)
+    client.raise_request_exception = False
+    failed = client.get("/admin/", headers=page)
+    assert (failed.status_code, failed["x-request-id"] in failed.content.decode()) == (500, True)
 
 
 def test_a_method_that_is_not_there_is_405(acme: Member) -> None:
