@@ -162,7 +162,7 @@ def environment(request: HttpRequest) -> list[str] | None:
     """The label at the top of every page: whether this tenant's history is the demo's."""
     visitor = visitor_of(request)
     demo = visitor is not None and visitor.tenant is not None and TAG in visitor.tenant.allocation_tags
-    return ["Demo: the history is made up", "warning"] if demo else None
+    return ["Demo data", "warning"] if demo else None
 
 
 def alpine_scope(request: HttpRequest) -> str:
