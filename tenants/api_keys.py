@@ -190,8 +190,9 @@ def issue(
             groups=circles,
             tags=dict(tags or {}),
         )
-        changes: dict[str, Any] = {"name": name, "scopes": key.scopes}
-        changes |= {name: value for name, value in (("groups", circles), ("tags", key.tags)) if value}
+        # A list of two would be read as before and after.
+        changes: dict[str, Any] = {"name": name, "scopes": [None, key.scopes]}
+        changes |= {name: [None, value] for name, value in (("groups", circles), ("tags", key.tags)) if value}
         record(by=by, action="api_key.issued", target=key, changes=changes)
     return key, format_key(tenant_id, prefix, secret)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import models
 
-from .models import AuditEvent, User
+from .models import ApiKey, AuditEvent, User
 
 _MOST_SHOWN = 200
 
@@ -22,18 +22,20 @@ def before_and_after(event: AuditEvent) -> list[tuple[str, str, str]]:
     for name, value in event.changes.items():
         changed = isinstance(value, list) and len(value) == 2 and not isinstance(value[0], list)
         before, after = value if changed else (None, value)
-        lines.append((name.replace("_", " "), "" if before is None else str(before), _described(after)))
+        lines.append((name.replace("_", " "), "" if before is None else _shown(before), _shown(after)))
     return lines
 
 
 def _described(value: Any) -> str:
     match value:
         case [before, after] if not isinstance(before, list):
-            return f"{'none' if before is None else before} → {after}"
-        case list():
-            return ", ".join(map(str, value))
+            return f"{'none' if before is None else _shown(before)} → {_shown(after)}"
         case _:
-            return str(value)
+            return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def trail_of(row: models.Model) -> list[AuditEvent]:
@@ -52,7 +54,7 @@ def newest_of(row: models.Model, *, action: str) -> AuditEvent | None:
 
 
 def name_actors(events: Iterable[AuditEvent]) -> list[AuditEvent]:
-    """The same events, each with an `actor_name`: a member's e-mail address, or what else acted.
+    """The same events, each with an `actor_name`: a member's e-mail address, an API key's name, or what else acted.
 
     People are looked up by the ids that stand in the tenant's own log, so it shows nobody who did not act there. Which
     of the platform's staff acted is the platform's to know.
@@ -60,7 +62,10 @@ def name_actors(events: Iterable[AuditEvent]) -> list[AuditEvent]:
     found = list(events)
     people = {UUID(event.actor_id) for event in found if event.actor_type == "user"}
     names = {str(user.id): user.email for user in User.objects.filter(id__in=people)}
+    keys = {UUID(event.actor_id) for event in found if event.actor_type == "api_key"}
+    names |= {str(key.id): f"API key {key.name}" for key in ApiKey.objects.filter(id__in=keys)}
     for event in found:
-        shown = "platform staff" if event.actor_type == "staff" else f"{event.actor_type} {event.actor_id}"
+        kind = event.actor_type.replace("_", " ")
+        shown = "platform staff" if event.actor_type == "staff" else f"{kind} {event.actor_id}"
         event.actor_name = names.get(event.actor_id, shown)
     return found

@@ -295,7 +295,7 @@ class AuditEvent(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.object_type} {self.object_id}"
+        return self.action
 
 
 class StaffView(TenantModel):

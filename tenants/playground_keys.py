@@ -52,5 +52,7 @@ def issue_playground_key(*, user_id: UUID, by: Actor, now: datetime, groups: Seq
                 "revoked_at": None,
             },
         )
-        record(by=by, action="playground_key.issued", target=key, changes={"groups": circles} if circles else {})
+        record(
+            by=by, action="playground_key.issued", target=key, changes={"groups": [None, circles]} if circles else {}
+        )
     return key, format_key(tenant_id, prefix, secret)

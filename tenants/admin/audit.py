@@ -4,6 +4,7 @@ import csv
 from datetime import UTC
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
@@ -76,7 +77,11 @@ class AuditEventAdmin(LongListAdmin):
 
     @display(description="On")
     def target(self, row: AuditEvent) -> str:
-        return row.object_type.rpartition(".")[2]
+        """What it is called elsewhere; kept events may be of what is gone from the code."""
+        try:
+            return str(apps.get_model(row.object_type)._meta.verbose_name)
+        except (LookupError, ValueError):
+            return row.object_type.rpartition(".")[2]
 
     @display(description="Changes")
     def shown_changes(self, row: AuditEvent) -> str:
