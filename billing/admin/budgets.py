@@ -11,7 +11,7 @@ from django.db.models import Case, DateField, F, OuterRef, QuerySet, Subquery, V
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenants.desk.base import TenantAdmin, TenantForm
 from tenants.models import ApiKey
@@ -23,6 +23,14 @@ from ..budgets.states import budget_states
 from ..models import Budget, BudgetAccount, BudgetAlert
 from ..models.budgets import today
 from .columns import amount_column, this_month
+
+
+class AmountInput(UnfoldAdminDecimalFieldWidget):
+    """An amount without the zeros that its column keeps."""
+
+    def format_value(self, value: Any) -> str | None:
+        """Of what was typed, Django's."""
+        return plain(value) if isinstance(value, Decimal) else super().format_value(value)
 
 
 class BudgetForm(TenantForm):
@@ -83,6 +91,7 @@ class BudgetAdmin(TenantAdmin):
     """Limits of a day, a month or in total, with what the current period has used of them."""
 
     icon, label, area = "savings", "All budgets", "budgets"
+    empty_text = "No budget is set: nothing limits what calls may cost."
     offers = frozenset({"add", "change", "delete"})
     list_display = ("name", "scope", "shown_period", "shown_limit", "shown_spent", "shown_held", "shown_left")
     list_filter = ("period", "hard")
@@ -108,6 +117,8 @@ class BudgetAdmin(TenantAdmin):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.name in _WORDS:
             field.label, field.help_text = _WORDS[db_field.name]
+        if field is not None and db_field.name == "limit":
+            field.widget = AmountInput()
         return field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
@@ -173,6 +184,7 @@ class BudgetAlertAdmin(TenantAdmin):
     """What budgets warned of. There is nothing but to read."""
 
     icon, label, area = "notification_important", "Budget alerts", "budgets"
+    empty_text = "No budget has warned yet."
     list_display = ("created_at", "budget", "kind", "shown_share", "shown_spent", "shown_limit", "period_start")
     list_select_related = ("budget",)
     list_filter = ("kind",)

@@ -61,6 +61,7 @@ class LedgerFaultAdmin(AtriumAdmin):
     """What checks found, newest first; written by them alone."""
 
     icon, label = "rule", "Faults of the ledger"
+    empty_text = "No fault: every amount adds up."
     list_display = (
         "shown_meaning",
         "state",

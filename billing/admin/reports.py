@@ -105,6 +105,7 @@ class ReportAdmin(TenantAdmin):
     """Files of usage, costs, the ledger and FOCUS, with a link to each that is ready."""
 
     icon, label, area = "summarize", "Reports", "reports"
+    empty_text = "No report has been made yet. Add one, or download the costs on the page Usage."
     offers = frozenset({"add", "delete"})
     list_display = ("created_at", "kind", "format", "shown_period", "shown_state", "rows", "shown_costs", "file")
     list_filter = ("kind", "format", "state")
@@ -124,7 +125,7 @@ class ReportAdmin(TenantAdmin):
 
     @display(description="Period (UTC)", ordering="start")
     def shown_period(self, row: Report) -> str:
-        return f"{row.start:%Y-%m-%d %H:%M} – {row.end:%Y-%m-%d %H:%M}"
+        return f"{row.start:%-d %b %Y, %H:%M} – {row.end:%-d %b %Y, %H:%M}"
 
     @display(description="What stands in it")
     def shown_shape(self, row: Report | ReportSchedule) -> str:
@@ -177,6 +178,7 @@ class ReportScheduleAdmin(TenantAdmin):
     """Reports that are made again for each day, week or month that is over."""
 
     icon, label, area = "schedule", "Report schedules", "reports"
+    empty_text = "No report is made by itself yet. Add one for each week or month."
     offers = frozenset({"add", "delete"})
     list_display = ("name", "every", "kind", "format", "active", "shown_next")
     ordering = ("name",)
@@ -197,7 +199,7 @@ class ReportScheduleAdmin(TenantAdmin):
     def shown_next(self, row: ReportSchedule) -> str:
         if not row.active:
             return "paused"
-        return f"of the {row.every} from {row.next_start:%Y-%m-%d}, made at {row.due_at:%Y-%m-%d %H:%M}"
+        return f"of the {row.every} from {row.next_start:%-d %b %Y}, made at {row.due_at:%-d %b %Y, %H:%M}"
 
     def add_row(self, request: HttpRequest, form: Any, *, now: datetime) -> ReportSchedule:
         """`create_schedule`; its period is the one that holds `now`."""

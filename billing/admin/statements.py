@@ -62,6 +62,7 @@ class StatementAdmin(TenantAdmin):
     """Closed months. For staff with the margin of the month that the filter names, or of this one, above the list."""
 
     icon, label, area = "request_quote", "Statements", "usage"
+    empty_text = "No month is closed yet. The first statement is made after the end of the month."
     offers = frozenset({"add"})
     list_display = ("shown_month", "shown_usage", "shown_corrections", "shown_credits", "shown_total", "closed_at")
     list_filter = (MonthFilter,)
@@ -196,6 +197,7 @@ class CreditNoteAdmin(TenantAdmin):
     """Money given back: by staff, for what a statement charged. One line of the ledger is credited over REST."""
 
     icon, label, area = "undo", "Credit notes", "usage"
+    empty_text = "No credit has been given."
     offers = frozenset({"add"})
     list_display = ("created_at", "shown_amount", "reason", "shown_month", "created_by_type")
     search_fields = ("reason",)

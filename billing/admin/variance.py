@@ -35,6 +35,7 @@ class VarianceAccountAdmin(VarianceAdmin):
     """By day: with the provider's bill beside it, this says what was never worth its hold."""
 
     icon, label = "balance", "Variance account"
+    empty_text = "No call has used more than was set aside for it."
     list_display = ("day", "model", "shown_tenant", "shown_amount", "calls")
     ordering = ("-day", "model", "pseudonym")
     fields = readonly_fields = ("day", "model", "shown_tenant", "shown_amount", "calls")
@@ -45,6 +46,7 @@ class VarianceAlertAdmin(VarianceAdmin):
     """By hour: upstreams that reported more than they were asked for."""
 
     icon, label = "notification_important", "Variance alerts"
+    empty_text = "No alert yet."
     list_display = ("hour", "model", "shown_tenant", "shown_amount", "calls", "raised_at")
     ordering = ("-hour", "model", "pseudonym")
     fields = readonly_fields = ("hour", "model", "shown_tenant", "shown_amount", "calls", "raised_at")

@@ -77,6 +77,7 @@ class ApiKeyAdmin(TenantAdmin):
     """API keys of applications. The key itself is on the page that makes it and nowhere else."""
 
     icon, label, area = "key", "API keys", "keys"
+    empty_text = "No API key yet. An application needs one to call a model."
     offers = frozenset({"add", "change"})
     add_words = "Make the key"
     list_display = ("name", "shown_prefix", "state", "left", "last_used_at", "expires_at")

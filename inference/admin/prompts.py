@@ -29,6 +29,7 @@ class PromptAdmin(TenantAdmin):
     """Prompts and where their labels point."""
 
     icon, area = "edit_note", "prompts"
+    empty_text = "No prompt yet. Prompts keep a text in one place, with versions; calls name them by an id."
     offers = frozenset({"add"})
     list_display = ("name", "newest", "shown_labels", "description", "updated_at")
     search_fields = ("name", "description")
@@ -148,9 +149,9 @@ class FeedbackAdmin(LongListAdmin):
     def shown_rating(self, row: Feedback) -> str:
         return {1: "up", 0: "neither", -1: "down"}.get(row.rating, "") if row.rating is not None else ""
 
-    @display(description="Corrected", boolean=True)
-    def corrected(self, row: Feedback) -> bool:
-        return row.correction is not None
+    @display(description="Corrected")
+    def corrected(self, row: Feedback) -> str:
+        return "yes" if row.correction is not None else ""
 
     @display(description="Better answer")
     def shown_correction(self, row: Feedback) -> str:

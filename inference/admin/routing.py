@@ -69,6 +69,7 @@ class VariantAdmin(TenantAdmin):
     """A tenant's fine-tunes; a member's have a page on which their states change."""
 
     icon, area = "tune", "variants"
+    empty_text = "No variant yet. Fine-tuned variants of a model are registered by the API."
     list_display = ("name", "base", "adapter", "state", "served_by", "created_at")
     list_select_related = ("base",)
     list_filter = ("state",)

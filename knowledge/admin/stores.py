@@ -49,6 +49,7 @@ class VectorStoreAdmin(TenantAdmin):
         css = {"all": ["knowledge/knowledge.css"]}
 
     icon, area = "database", "documents"
+    empty_text = "No vector store yet. Add one, then upload documents to it."
     offers = frozenset({"add", "change", "delete"})
     form = StoreForm
     list_display = ("shown_name", "file_count", "busy_count", "failed_count", "model_name", "used", "made")
@@ -105,7 +106,7 @@ class VectorStoreAdmin(TenantAdmin):
     @display(description="Expires (UTC)")
     def expiry(self, row: VectorStore) -> str:
         until = expires_at(row)
-        return f"{until:%Y-%m-%d %H:%M}, unless it is used before" if until else "never"
+        return f"{until:%-d %b %Y, %H:%M}, unless it is used before" if until else "never"
 
     @display(description="Embedding model")
     def model_name(self, row: VectorStore) -> str:
@@ -117,11 +118,11 @@ class VectorStoreAdmin(TenantAdmin):
 
     @display(description="Last used (UTC)", ordering="last_active_at")
     def used(self, row: VectorStore) -> str:
-        return f"{row.last_active_at:%Y-%m-%d %H:%M}"
+        return f"{row.last_active_at:%-d %b %Y, %H:%M}"
 
     @display(description="Made (UTC)", ordering="created_at")
     def made(self, row: VectorStore) -> str:
-        return f"{row.created_at:%Y-%m-%d %H:%M}"
+        return f"{row.created_at:%-d %b %Y, %H:%M}"
 
     @display(description="Change of model")
     def reembedding(self, row: VectorStore) -> str:

@@ -54,6 +54,7 @@ class InvitationAdmin(TenantAdmin):
     """Who was invited, as what, and what became of it."""
 
     icon, area = "mail", "members"
+    empty_text = "Nobody has been invited yet."
     offers = frozenset({"add"})
     add_words = "Send invitation"
     list_display = ("email", "shown_role", "state", "sent_at", "expires_at")

@@ -21,6 +21,7 @@ class SigningSecretAdmin(TenantAdmin):
     """Signing secrets of end-user tokens, which speak for every group: owners make and revoke them, admins look."""
 
     icon, label, area = "signature", "Signing secrets", "settings"
+    empty_text = "No signing secret yet. A server signs tokens for its end users with one."
     offers = frozenset({"add"})
     list_display = ("name", "kid", "state", "created_at", "expires_at")
     search_fields = ("name",)

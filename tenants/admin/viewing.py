@@ -65,6 +65,7 @@ class StaffViewAdmin(TenantAdmin):
     """The impersonation log, for platform staff; a tenant finds the same in its audit log."""
 
     icon, label = "visibility", "Impersonation log"
+    empty_text = "Nobody of the platform's staff has viewed a tenant yet."
     list_display = ("started_at", "staff", "reason", "state", "ended_at")
     list_select_related = ("staff",)
     search_fields = ("reason", "staff__email")

@@ -50,6 +50,7 @@ class WebhookEndpointAdmin(TenantAdmin):
     """Endpoints: their secret is on the page that makes or rotates it, and nowhere else."""
 
     icon, label, area = "webhook", "Webhooks", "webhooks"
+    empty_text = "No webhook yet. Add the address of a server that is to hear when something happens."
     offers = frozenset({"add", "change", "delete"})
     list_display = ("shown_name", "url", "state", "shown_types", "created_at")
     list_display_links = None
@@ -163,7 +164,7 @@ class WebhookDeliveryAdmin(LongListAdmin):
 
     @display(description="Made at (UTC)", ordering="id")
     def shown_at(self, row: WebhookDelivery) -> SafeString:
-        return format_html('<a href="{}">{}</a>', url_of_delivery(row.id), f"{row.created_at:%Y-%m-%d %H:%M:%S}")
+        return format_html('<a href="{}">{}</a>', url_of_delivery(row.id), f"{row.created_at:%-d %b %Y, %H:%M:%S}")
 
     @display(description="State", label={"delivered": "success", "pending": "info", "failed": "danger"})
     def shown_state(self, row: WebhookDelivery) -> str:

@@ -13,12 +13,13 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.views import ChangeList
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from ..audit import record
 from ..carried import Carried
@@ -47,6 +48,13 @@ class AtriumAdmin(Guarded):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # they count every value of every filter
     change_list_template = "desk/list.html"
+    #: What an empty list says to do, and what one adds that has not found what was typed.
+    empty_text, nothing_found_text = "Nothing here yet.", ""
+    #: Whether platform staff see one tenant's rows at a time.
+    by_tenant = False
+    #: A list of words or numbers is typed with commas: a line is enough.
+    formfield_overrides: Any = {ArrayField: {"widget": UnfoldAdminTextInputWidget}}
+    empty_value_display = '<span class="desk-none">–</span>'
     list_per_page = 50
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -24,8 +24,7 @@ class LongListAdmin(TenantAdmin):
     found_by_text = ""
     #: The moment that rows are in the order of, under an index with the tenant; empty: their ids, which are in time's.
     made_at = ""
-    #: What an empty list says to do, and what one adds that has not found what was typed.
-    empty_text = nothing_found_text = ""
+    by_tenant = True
     sortable_by = ()
     list_select_related: Any = ()
 

@@ -234,6 +234,12 @@ function start(data) {
         event.target.textContent = "Copied";
     });
 
+    // Above the conversation the settings are folded away; beside it they are open, and nothing closes them.
+    const beside = matchMedia("(min-width: 1100px)");
+    const fold = () => { byId("settings-fold").open = beside.matches; };
+    beside.addEventListener("change", fold);
+    fold();
+
     if (data.model in data.models) settings.elements.model.value = data.model;
     if (data.former) fill(data.former);
     if (data.prompt) prompts.choose(data.prompt, data.version);
