@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from knowledge.models import Chunk
+from knowledge.plain_text import as_read
 
 from ..models import Generation
 
@@ -15,7 +16,7 @@ _SHOWN = 1_200
 class Found:
     """A passage. `number` is the one by which the answer cites it; None: the model was not given it.
 
-    `text` is empty where the file has been deleted or replaced since.
+    `text` is for reading, and empty where the file has been deleted or replaced since.
     """
 
     file_id: UUID
@@ -49,6 +50,6 @@ def _found(place: dict[str, Any], chunk: tuple[str, str | None]) -> Found:
         end=place["end"],
         score=place["score"],
         number=place["number"],
-        text=text[:_SHOWN],
+        text=as_read(text[:_SHOWN]),
         heading=heading or "",
     )

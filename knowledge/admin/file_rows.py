@@ -23,6 +23,8 @@ WORDS: dict[str, tuple[str, str]] = {
     State.FAILED: ("Failed", "bad"),
     State.CANCELLED: ("Cancelled", "warn"),
 }
+#: Files of a store are counted no further: a count of a million reads a million.
+MOST_COUNTED = 10_000
 _NOT_THE_FILE = "This is not the file's fault. Retry it; if it fails again, tell whoever runs this platform."
 
 
@@ -85,6 +87,11 @@ def row_of(attachment: VectorStoreFile) -> FileRow:
         edit=reverse("admin:knowledge_vectorstorefile_change", args=[attachment.id]),
         remove=reverse("admin:knowledge_vectorstorefile_delete", args=[attachment.id]),
     )
+
+
+def number_said(counted: int) -> str:
+    """A number of files, of which at most one more than `MOST_COUNTED` was counted."""
+    return f"{counted:,}" if counted <= MOST_COUNTED else f"more than {MOST_COUNTED:,}"
 
 
 def _detail(attachment: VectorStoreFile) -> str:

@@ -26,11 +26,10 @@ from ..lifetime import has_expired
 from ..models import VectorStoreFile
 from ..parsing.failures import SUPPORTED
 from ..removal import IN_PROGRESS
-from .file_rows import State, row_of
+from .file_rows import MOST_COUNTED, State, number_said, row_of
 from .store_page import StoreData, StorePage
 
 PER_PAGE = 50
-_MOST_COUNTED = 10_000
 _MOST_ASKED = 200
 #: What the list can be narrowed to.
 FILTERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -46,8 +45,7 @@ def counts_of(rows: QuerySet[VectorStoreFile]) -> dict[str, str]:
     counts = {}
     for name, (_, states) in FILTERS.items():
         narrowed = rows.filter(state__in=states) if states else rows
-        counted = narrowed.order_by()[: _MOST_COUNTED + 1].count()
-        counts[name] = f"{counted:,}" if counted <= _MOST_COUNTED else f"more than {_MOST_COUNTED:,}"
+        counts[name] = number_said(narrowed.order_by()[: MOST_COUNTED + 1].count())
     return counts
 
 

@@ -18,6 +18,7 @@ from tenants.scope import tenant_scope
 
 from ..metering import Payer
 from ..models import VectorStoreFile
+from ..plain_text import as_read
 from ..ports import reranker_names
 from ..retrieval import Passage, SearchResult, metered_search
 from ..retrieval.questions import DENSE, LEXICAL, MAX_QUERY_CHARACTERS
@@ -153,8 +154,8 @@ class StoreSearch(StorePage):
         link = reverse("admin:file_preview", args=[passage.file_id])
         return Hit(
             filename=passage.filename,
-            best=passage.text[place.start - passage.start : place.end - passage.start],
-            text=passage.text,
+            best=as_read(passage.text[place.start - passage.start : place.end - passage.start]),
+            text=as_read(passage.text),
             score=f"{passage.score:.2f}",
             share=round(100 * min(1.0, passage.score)),
             page=place.page,

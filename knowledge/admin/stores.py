@@ -5,8 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -21,6 +20,7 @@ from ..models import BucketSource, VectorStore, VectorStoreFile
 from ..preparation.settings import name_of
 from ..reembedding import progress_of
 from ..removal import IN_PROGRESS
+from .file_rows import MOST_COUNTED, number_said
 from .store_page import tabs_of
 
 State = VectorStoreFile.State
@@ -93,7 +93,7 @@ class VectorStoreAdmin(TenantAdmin):
 
     @display(description="Files")
     def file_count(self, row: Any) -> str:
-        return f"{row.files:,}"
+        return number_said(row.files)
 
     @display(description="In progress")
     def busy_count(self, row: Any) -> str:
@@ -181,12 +181,20 @@ class VectorStoreAdmin(TenantAdmin):
         return told, counts, forbidden, protected
 
 
-def _number(rows: QuerySet[VectorStoreFile]) -> Coalesce:
-    counted = rows.order_by().values("store_id").annotate(n=Count("id")).values("n")
-    return Coalesce(Subquery(counted), 0)
+class _Number(Subquery):
+    """How many rows there are, to a bound."""
+
+    template = "(SELECT count(*) FROM (%(subquery)s) AS counted)"
+    output_field = IntegerField()
+
+
+def _number(rows: QuerySet[VectorStoreFile]) -> _Number:
+    return _Number(rows.order_by().values("id")[: MOST_COUNTED + 1])
 
 
 def _narrowed(row: VectorStore, state: str, count: int) -> str:
     if not count:
         return "0"
-    return format_html('<a href="{}?state={}">{}</a>', reverse("admin:store_files", args=[row.id]), state, f"{count:,}")
+    return format_html(
+        '<a href="{}?state={}">{}</a>', reverse("admin:store_files", args=[row.id]), state, number_said(count)
+    )
