@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -27,7 +27,6 @@ from django.db import OperationalError
 from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
-from billing.budgets.quotas import quotas_of
 from billing.limits import Limiter, Limits, RateLimited, levels_for, limits_in_force
 from tenants.api_keys import Caller
 from tenants.authentication import bearer, remembered, should_verify_again, verify_key
@@ -37,11 +36,11 @@ from tenants.errors import AtriumError, PermissionDenied, ServiceUnavailable
 from tenants.idempotency import fingerprint
 from tenants.redis_line import RedisLine
 from tenants.scope import acting_for
-from tenants.tags import tags_of_call
 
 from . import catalogue, generations
 from .admission import Asker, Offer
-from .calls import Admission, Admitted, Taken
+from .admitting import admission_of
+from .calls import Taken
 from .door import Door
 from .endpoints import ENDPOINTS, Endpoint
 from .http_answer import HttpAnswer, Send
@@ -62,8 +61,6 @@ END_USER = END_USER_HEADER.lower()
 #: The number of the version that a call's prompt meant.
 PROMPT_HEADER = "x-atrium-prompt-version"
 _KEEPALIVE_SECONDS = 10.0
-#: What nobody waits for may wait its turn for a day.
-_BACKGROUND_LEASE = timedelta(days=1)
 _GONE = Entry("gone", b"")
 _IDLE = Entry("idle", b"")
 
@@ -390,60 +387,6 @@ def _read_limits(caller: Caller) -> Limits:
 def _read_terms(caller: Caller, alias: str, kind: str) -> Terms:
     with acting_for(caller.tenant_id):
         return catalogue.read_terms(alias=alias, kind=kind, currency=caller.currency)
-
-
-def admission_of(
-    endpoint: Endpoint,
-    caller: Caller,
-    terms: Terms,
-    offer: Offer,
-    generation_id: UUID,
-    taken: Taken,
-    inbox: str = "",
-    idempotency_key: str | None = None,
-    mark: str | None = None,
-    prompt: Expanded | None = None,
-) -> Admission:
-    """What is written and held for a call."""
-    return Admission(
-        tenant_id=caller.tenant_id,
-        generation_id=generation_id,
-        key_id=caller.key_id,
-        kind=endpoint.kind,
-        alias=terms.alias,
-        model=terms.model,
-        request=offer.request,
-        admitted=Admitted(
-            levels=taken.levels,
-            taken_at=taken.at,
-            estimated_tokens=offer.estimated_tokens,
-            prompt_hold=offer.prompt_hold,
-            output_price=offer.output_price,
-            cache=offer.cache,
-            output_limit=offer.output_limit,
-            retention_days=caller.retention_days if offer.keeps else 0,
-            end_user=offer.end_user,
-            groups=caller.groups,
-            prompt_version=prompt.version_id if prompt else None,
-            chain=offer.chain,
-            timeout=offer.timeout,
-        ),
-        inbox="" if offer.at_once else inbox,
-        share=terms.limits.share,
-        hold_min=offer.hold_min,
-        hold=offer.hold,
-        currency=caller.currency,
-        quote=terms.prices,
-        idempotency_key=idempotency_key,
-        fingerprint=mark,
-        lease=_BACKGROUND_LEASE if offer.background else None,
-        tags=tags_of_call(caller, offer.metadata),
-        tokens_min=offer.tokens_min,
-        tokens=offer.tokens,
-        quotas=quotas_of(caller.key_id, terms.limits),
-        # Behind the tenant's calls that somebody waits for.
-        priority=1 if offer.at_once else 0,
-    )
 
 
 async def _watch_for_leaving(receive: Receive, entries: "asyncio.Queue[Entry]") -> None:

@@ -17,9 +17,9 @@ from tenants.work import BATCH_LINES
 
 from .. import catalogue
 from ..admission import Asker
+from ..admitting import admission_of
 from ..calls import Admission, Taken
 from ..endpoints import ENDPOINTS
-from ..gateway import admission_of
 from ..models import Batch, BatchLine
 from ..prompts import Reference, expand
 from ..terms import sticks_to
