@@ -146,7 +146,8 @@ def test_nothing_of_another_tenant_is_in_it(acme, globex):
     call(globex, state="failed", alias="globexmodel", error={"error": {"code": "globexcode", "message": "x"}})
     charge(globex, "777")
     page = home(acme)
-    assert "globex" not in page.lower() and "777" not in page
+    # As a number of its own: an id or a token may happen to hold the digits.
+    assert "globex" not in page.lower() and not re.search(r"\b777\b", page)
     assert figures(page)["Requests"] == "0"
 
 
