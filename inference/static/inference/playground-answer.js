@@ -170,7 +170,9 @@ export class Answer {
             link.target = "_blank";
             const used = cited.has(place + 1) ? "cited" : "not cited";
             row.append(`[${place + 1}] `, link, make("span", "desk-quiet", ` · score ${passage.score.toFixed(4)} · ${used}`));
-            row.append(make("p", "", passage.text));
+            const text = make("p", "", passage.text);
+            text.tabIndex = 0; // it may be longer than its box, and scrolls by keyboard, too
+            row.append(text);
             list.append(row);
         });
         return details;
