@@ -86,6 +86,8 @@ class DocumentAdmin(LongListAdmin):
 
     @display(description="Progress")
     def progress(self, row: VectorStoreFile) -> str:
+        if not row_of(row).busy:
+            return ""
         return format_html('<progress max="100" value="{0}" aria-label="progress"></progress> {0} %', row.percent)
 
     @display(description="Details")

@@ -33,7 +33,7 @@ class FileAdmin(LongListAdmin):
     change_form_outer_before_template = "desk/file_places.html"
     offers = frozenset({"delete"})
     list_before_template = "desk/files_head.html"
-    list_display = ("filename", "size", "mime_type", "purpose", "status", "created_at", "expires_at")
+    list_display = ("filename", "size", "purpose", "status", "created_at", "expires_at")
     search_help_text = f"{SEARCH_HELP}, or its id"
     empty_text = "No files yet. Upload some to a vector store."
     fields = (
