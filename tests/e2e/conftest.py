@@ -5,8 +5,6 @@ Under xdist one worker runs them all (`tests.services` sees to it), so the stack
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,8 +19,9 @@ import openai
 import psycopg
 import pytest
 
-from config.supervisor import ROOT, Stack, stack
+from config.supervisor import Stack, stack
 from tests import template
+from tests.e2e.commands import Commands
 from tests.e2e.upstream import Upstream
 
 #: What the fake model costs: a dollar per thousand tokens of each kind, so that sums can be checked by eye.
@@ -57,16 +56,12 @@ class Atrium:
     def __init__(self, running: Stack, upstream: Upstream) -> None:
         self.stack = running
         self.upstream = upstream
+        self.commands = Commands(running.environment)
         self._count = 0
 
     def manage(self, *arguments: str, stdin: str = "") -> dict[str, Any]:
         """Run a management command with --json."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments, "--json"],
-            cwd=ROOT, env=self.stack.environment, input=stdin, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(self.commands.run(*arguments, "--json", stdin=stdin))
 
     def new_tenant(
         self, *, budget: str | None = None, plan: str = "scale", retention_days: int = 30, grants: tuple[str, ...] = ()
@@ -190,6 +185,7 @@ def atrium(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 patch.setenv(name, value)
             running = exits.enter_context(stack(var=var, port=0))
         atrium = Atrium(running, upstream)
+        exits.callback(atrium.commands.close)
         atrium.manage(
             "register_model", "--name", "fake", "--base-url", upstream.url, "--input-price", PRICE, "--output-price", PRICE,
             "--context-window", "8000", "--max-output-tokens", "1000",

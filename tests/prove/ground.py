@@ -143,6 +143,7 @@ def proving_ground(var: Path, log: Path) -> Iterator[Ground]:
         os.environ["SUPERUSER_DATABASE_URL"] = urlunsplit(parts._replace(netloc="postgres@", path="/postgres"))
         ground = Ground(running, upstream, var, log)
         exits.callback(ground.stop_redis)
+        exits.callback(ground.commands.close)
         threading.Thread(target=running.watch, daemon=True, name="watch").start()
         ground.manage(
             "register_model", "--name", "fake", "--base-url", upstream.url, "--input-price", PRICE,
