@@ -102,7 +102,7 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
 def stack(*, var: Path, host: str = "127.0.0.1", port: int = 8000) -> Iterator[Stack]:
     """A whole Atrium with its data under `var`, migrated and started; stopped on exit.
 
-    The port is another one where `port` is taken; `Stack.url` says which.
+    The port is another one where `port` is taken or 0; `Stack.url` says which.
     """
     environment = dict(os.environ)
     with ExitStack() as exits:
@@ -123,7 +123,7 @@ def stack(*, var: Path, host: str = "127.0.0.1", port: int = 8000) -> Iterator[S
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(_empty_folder(var / "metrics"))
         _prepare(environment)
         chosen = free_port(port, host)
-        if chosen != port:
+        if port and chosen != port:
             print(f"port {port} is taken; serving on {chosen}", file=sys.stderr)
         atrium = Stack(f"http://{host}:{chosen}", environment)
         atrium.commands = {
