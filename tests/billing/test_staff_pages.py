@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
@@ -64,6 +65,26 @@ def test_plans_stand_side_by_side_with_those_who_are_on_them(staff: Client, comm
     assert [plan.name for plan in page.context["plans"]] == names
     rows = dict(page.context["groups"][-1][1])
     assert rows["Tenants on it"][names.index("Standard")] == "1" and len(rows["Tenants on it"]) == len(names)
+
+
+def test_a_plan_allows_only_models_that_are_offered(staff: Client, committed: Callable[[str], Member]) -> None:
+    committed("acme")  # takes back what this test commits
+    with as_staff():
+        plan = Plan.objects.get(slug="standard")
+    page = reverse("admin:billing_plan_change", args=[plan.pk])
+    given = {
+        name: value for name, value in staff.get(page).context["adminform"].form.initial.items() if value is not None
+    }
+    refused = staff.post(page, given | {"allowed_models": "local-extractive,local-extractiv"}).content.decode()
+    assert "No model of this name is offered: local-extractiv." in refused
+    try:
+        assert staff.post(page, given | {"allowed_models": "local-extractive"}).status_code == 302
+        with as_staff():
+            assert Plan.objects.get(slug="standard").allowed_models == ["local-extractive"]
+    finally:
+        with as_staff():
+            Plan.objects.filter(slug="standard").update(allowed_models=[])
+        LogEntry.objects.using("owner").all().delete()
 
 
 def test_a_fault_says_what_is_wrong_whose_and_by_how_much(staff: Client, committed: Callable[[str], Member]) -> None:
