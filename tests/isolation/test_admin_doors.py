@@ -1,7 +1,6 @@
 """globex's owner at the admin tries acme's objects through every door; each answers as for an object that is not there."""
 
 import re
-from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -18,15 +17,13 @@ from inference.models import (
     Generation,
     Grant,
     InferenceAttempt,
-    Model,
     Prompt,
     PromptVersion,
     SafetyPolicy,
     Screening,
     Variant,
 )  # fmt: skip
-from knowledge.models import File, Space, VectorStore, VectorStoreFile
-from tenants.audit import COMMAND_LINE, record
+from knowledge.models import File, VectorStore, VectorStoreFile
 from tenants.ids import uuid7
 from tenants.managers import TenantModel
 from tenants.models import (
@@ -41,14 +38,12 @@ from tenants.models import (
     WebhookEndpoint,
 )  # fmt: skip
 from tenants.scope import acting_for, tenant_scope
-from tenants.webhooks import emit
 from tests.conftest import Member
+from tests.isolation.rows import MARK, one_row_of_each
 from tests.tenants.admin_desk import desk, plain_static_files, seat
 
 __all__ = ["plain_static_files"]
 
-#: Stands in every name that acme's objects have: no answer to globex may hold it.
-MARK = "acmemark"
 PAGES = [
     VectorStore, File, VectorStoreFile, ApiKey, SigningSecret, WebhookEndpoint, WebhookDelivery, Membership, Invitation,
     AuditEvent, Tenant, Budget, BudgetAlert, UsageRecord, Statement, CreditNote, Report, ReportSchedule,
@@ -70,117 +65,7 @@ def test_every_tenant_page_is_walked():
 def theirs(acme: Member) -> dict[type, Any]:
     """One of each of acme's objects, by model."""
     seat(acme, "owner", email=f"{MARK}@acme.example")
-    with acting_for(acme.tenant.id), tenant_scope() as tenant_id:
-        Tenant.objects.update(name=MARK)
-        for grant in Grant.objects.all():
-            Grant.objects.filter(id=grant.id).update(alias=f"{MARK} {grant.alias}")
-        ApiKey.objects.update(name=MARK)
-        own = {"tenant_id": tenant_id}
-        space = Space.objects.create(**own, name=MARK, dimensions=3)
-        store = VectorStore.objects.create(**own, name=MARK, embedding_model=MARK, space=space)
-        file = File.objects.create(
-            **own,
-            filename=f"{MARK}.txt",
-            bytes=1,
-            mime_type="text/plain",
-            sha256="",
-            storage_key="",
-            purpose="assistants",
-        )
-        document = VectorStoreFile.objects.create(**own, store=store, file=file, chunking={})
-        budget = Budget.objects.create(**own, name=MARK, limit=5, currency="USD")
-        alert = BudgetAlert.objects.create(
-            **own, budget=budget, period_start="2026-01-01", kind="share", share=80, limit=5, spent=4
-        )
-        usage = UsageRecord.objects.create(
-            **own, reservation_id=uuid7(), request_id=uuid7(), attempt=1, operation="chat", model=MARK,
-            meter="input_tokens", quantity=1, unit_price=1, per=1, cost=1, currency="USD", period_start="2026-01-01",
-        )  # fmt: skip
-        month = {"period_start": "2026-01-01", "currency": "USD"}
-        statement = Statement.objects.create(
-            **own, **month, usage=1, corrections=0, credits=0, total=1, records=1, closed_by_type=MARK, closed_by_id=MARK,
-            closed_at=datetime.now(UTC),
-        )  # fmt: skip
-        note = CreditNote.objects.create(
-            **own, **month, statement_id=statement.id, records=[], amount=1, reason=MARK, created_by_type=MARK,
-            created_by_id=MARK,
-        )  # fmt: skip
-        report = Report.objects.create(
-            **own, kind="costs", format="csv", start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC),
-            options={"models": [MARK]}, asked_by_type="x", asked_by_id=MARK,
-        )  # fmt: skip
-        schedule = ReportSchedule.objects.create(
-            **own, name=MARK, every="day", kind="costs", format="csv", options={"models": [MARK]}, asked_by_type="x",
-            asked_by_id=MARK, next_start="2026-01-01", due_at=datetime(2099, 1, 1, tzinfo=UTC),
-        )  # fmt: skip
-        call = Generation.objects.create(
-            **own, kind="chat", key_id=uuid7(), alias=MARK, model=MARK, terms={}, inbox="x"
-        )
-        secret = SigningSecret.objects.create(**own, name=MARK, secret="not a secret")
-        hook = WebhookEndpoint.objects.create(
-            **own, name=MARK, url=f"https://{MARK}.example", event_types=["*"], secret="not a secret"
-        )
-        emit(type="report.ready", data={}, object_id=MARK)
-        prompt = Prompt.objects.create(**own, name=MARK, description=MARK)
-        version = PromptVersion.objects.create(
-            **own,
-            prompt=prompt,
-            number=1,
-            definition={"messages": [MARK]},
-            note=MARK,
-            created_by_type="x",
-            created_by_id=MARK,
-        )
-        feedback = Feedback.objects.create(
-            **own, generation_id=call.id, kind="chat", rater="x", end_user=MARK, alias=MARK, comment=MARK, rating=1,
-            answered_at=datetime.now(UTC),
-        )  # fmt: skip
-        policy = SafetyPolicy.objects.create(**own, alias=MARK, version=1, settings={"deny_list": [MARK]})
-        screening = Screening.objects.create(
-            **own, generation_id=call.id, stage="input", screen=MARK, action="flag", count=1, categories=[MARK]
-        )
-        variant = Variant.objects.create(**own, name=MARK, base=Model.objects.get(name="local-extractive"))
-        attempt = InferenceAttempt.objects.create(
-            **own,
-            generation_id=call.id,
-            number=1,
-            deployment=MARK,
-            model=MARK,
-            started_at=datetime.now(UTC),
-            latency_ms=1,
-        )
-        invitation = Invitation.objects.create(
-            **own, email=f"{MARK}@other.example", role="viewer", sent_at=datetime.now(UTC), expires_at=datetime.now(UTC)
-        )
-        event = record(by=COMMAND_LINE, action=MARK, target=store)
-        rows = [
-            store,
-            file,
-            document,
-            secret,
-            hook,
-            WebhookDelivery.objects.get(),
-            budget,
-            alert,
-            usage,
-            statement,
-            note,
-            report,
-            schedule,
-            call,
-            event,
-            prompt,
-            version,
-            feedback,
-            policy,
-            screening,
-            variant,
-            attempt,
-            invitation,
-            ApiKey.objects.get(),
-            Membership.objects.get(),
-        ]
-        return {type(row): row for row in [*rows, Tenant.objects.get(), Grant.objects.first()]}
+    return one_row_of_each(acme)
 
 
 @pytest.fixture
