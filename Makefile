@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test verify-s3 verify-providers verify-clients verify-crashes verify-roles verify-browser screenshots lint check-production prove bench bench-gateway bench-retrieval bench-billing bench-admin eval-retrieval eval-safety lock clean
+.PHONY: demo run test verify-s3 verify-providers verify-clients verify-crashes verify-long verify-roles verify-browser screenshots lint check-production prove bench bench-gateway bench-retrieval bench-billing bench-admin eval-retrieval eval-safety lock clean
 
 # uv installs the list in seconds; where it cannot (a certificate store it does not read), pip does, in a minute or two.
 install = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1) \
@@ -57,6 +57,9 @@ verify-providers: .venv/.dev .llama/.made  ## the clients of models against a re
 
 verify-crashes: .venv/.dev  ## processes killed or stopped in the middle of their work, and Redis emptied under them
 	@$(BIN)/python -m pytest -m crashes
+
+verify-long: .venv/.dev  ## every file format, every method of the SDK and finance's whole month, end to end
+	@$(BIN)/python -m pytest -m long tests/e2e
 
 verify-roles: .venv/.dev  ## every role at every page of the admin, and at every action
 	@$(BIN)/python -m pytest -m walks tests/tenants/test_roles.py

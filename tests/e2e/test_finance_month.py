@@ -16,7 +16,7 @@ import pytest
 from tests.billing.reconciliation.provider_bill import as_csv, row
 from tests.e2e.conftest import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 class Desk:

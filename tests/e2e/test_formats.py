@@ -16,7 +16,7 @@ from tests.e2e.conftest import Atrium
 from tests.e2e.test_sdk_files import valid
 from tests.knowledge import office_files
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 BERTH = "The Anna always lies at berth 4, next to the blue crane."
 STORM = "No ship leaves the basin in a storm warning of force 9 or more."

@@ -29,7 +29,7 @@ from tests.e2e.conftest import eventually
 from tests.e2e.upstream import WORDS
 from tests.knowledge.sources.servers import Site, site
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 TEXT = "".join(WORDS)
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=="
