@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from .statements.months import following, month_of, start_of
+from .statements.months import month_of, start_of
 from .sums import DAY, HOUR, WIDTHS, Span, ceiling, floor
 
 
@@ -76,8 +76,3 @@ def whole_days(first: date, last: date) -> Period:
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     end = datetime(last.year, last.month, last.day, tzinfo=UTC) + DAY
     return Period("days", f"{first:%-d %b %Y} to {last:%-d %b %Y}", start, end, "1d")
-
-
-def month_period(month: date) -> Period:
-    """A calendar month."""
-    return Period("days", f"{month:%B %Y}", start_of(month), start_of(following(month)), "1d")

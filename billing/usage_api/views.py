@@ -1,5 +1,6 @@
 """`/v1/organization/usage/*` and `/v1/organization/costs`, for a tenant's reader and for the platform's."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ _FILTERS = {"user_ids": "user_id", "models": "model", "line_items": "line_item"}
 _KEY, _TENANT = "key_", "tenant_"
 
 
-class FinanceView(TenantAPIView):
+class FinanceView(TenantAPIView, ABC):
     """A report: reads the query, asks for one page of buckets, shapes each row."""
 
     authentication_classes = [IfPlatformKey, ApiKeyAuthentication]
@@ -40,13 +41,13 @@ class FinanceView(TenantAPIView):
     #: The dimensions that every result names.
     dimensions: tuple[str, ...] = ()
 
+    @abstractmethod
     def report(self, within: reports.Range, selection: Selection) -> list[reports.Bucket]:
         """The buckets of one page."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shape(self, row: dict[str, Any], bucket: reports.Bucket, *, platform: bool) -> dict[str, Any]:
         """The object clients see for a row, but for its dimensions."""
-        raise NotImplementedError
 
     def answer(self, request: Request) -> Response:
         """One page.
