@@ -288,7 +288,10 @@ class VectorStoreFile(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.file_id} in {self.store_id}: {self.state}"
+        """By names where they were read with the row, else by ids: nothing is asked of the database for it."""
+        read = self._state.fields_cache
+        file = self.file.filename if "file" in read else self.file_id
+        return f"{file} in {self.store if 'store' in read else self.store_id}"
 
 
 class IngestionPart(TenantModel):

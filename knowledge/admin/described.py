@@ -15,10 +15,15 @@ from ..access import AllowedGroups
 NOBODY = "(nobody)"
 
 
-class AttributesField(forms.Field):
-    """Text for a dictionary of strings, numbers and booleans."""
+class _Lines(forms.Field):
+    """Text of a few lines."""
 
-    widget = UnfoldAdminTextareaWidget
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}), **kwargs)
+
+
+class AttributesField(_Lines):
+    """Text for a dictionary of strings, numbers and booleans."""
 
     def prepare_value(self, value: Any) -> Any:
         """What the field shows of a dictionary; what was typed stays as it is."""
@@ -43,10 +48,8 @@ class AttributesField(forms.Field):
         return found
 
 
-class GroupsField(forms.Field):
+class GroupsField(_Lines):
     """Text for the groups that find a file: none typed is everybody."""
-
-    widget = UnfoldAdminTextareaWidget
 
     def prepare_value(self, value: Any) -> Any:
         """One a line."""

@@ -61,8 +61,9 @@ class DocumentAdmin(LongListAdmin):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VectorStoreFile]:
-        """Without those of deleted stores, which are about to be removed."""
-        return super().get_queryset(request).filter(store__deleted_at=None)
+        """With what they are named by, and without those of deleted stores, which are about to be removed."""
+        rows = super().get_queryset(request).filter(store__deleted_at=None)
+        return rows.select_related(*self.get_list_select_related(request))
 
     def with_text(self, rows: QuerySet, text: str) -> QuerySet:
         """By the file's name."""
@@ -118,7 +119,9 @@ class DocumentAdmin(LongListAdmin):
         if not changes:
             return row
         by = self._visitor(request).actor
-        return attachments.describe(store_id=row.store_id, file_id=row.file_id, by=by, **changes)
+        described = attachments.describe(store_id=row.store_id, file_id=row.file_id, by=by, **changes)
+        described.store = row.store
+        return described
 
     def response_post_save_change(self, request: HttpRequest, obj: VectorStoreFile) -> HttpResponse:
         """Then to the store's files."""

@@ -334,6 +334,7 @@ def test_attributes_and_groups_change_and_the_second_of_two_is_told(client, stor
     seen = {"_seen": client.get(page).context["seen"]}
     changed = client.post(page, {"attributes": "year = 2026\ndraft = true", "allowed_groups": "board", **seen})
     assert changed["Location"] == url(store, "files")
+    assert "notes.txt in Handbook" in client.get(changed["Location"]).content.decode()
     row = fresh(row)
     assert (row.attributes, row.allowed_groups) == ({"year": 2026, "draft": True}, ["board"])
     second = client.post(page, {"attributes": "year = 2027", "allowed_groups": "", **seen})
