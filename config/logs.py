@@ -63,6 +63,8 @@ def configure(_: Any = None) -> None:
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "django.request": {"level": "ERROR"},
+                # Names the whole path, in which there may be an invitation's secret; the request's own line says 403.
+                "django.security.csrf": {"level": "ERROR"},
                 # Warns with the whole URL, in which there may be a signature.
                 "urllib3.connection": {"level": "ERROR"},
                 # Quotes every command it runs.

@@ -74,7 +74,7 @@ class Tenant(models.Model):
         default=list,
         db_default=[],
         blank=True,
-        help_text="Names of a call's metadata that become tags, by which spending is told apart. See `tenants.tags`.",
+        help_text="Names of a call's metadata that become tags, by which spending is told apart.",
     )
     requires_mfa = models.BooleanField(
         "two-factor authentication required",

@@ -167,7 +167,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default=[],
                         default=list,
-                        help_text="Names of a call's metadata that become tags, by which spending is told apart. See `tenants.tags`.",
+                        help_text="Names of a call's metadata that become tags, by which spending is told apart.",
                         size=None,
                     ),
                 ),
