@@ -6,6 +6,7 @@ from django.urls import Resolver404, resolve
 
 from tenants.desk.base import AtriumAdmin
 from tenants.desk.pages import PAGES, DeskPage
+from tenants.models import Tenant
 from tenants.permissions import role_may
 from tests.browser.conftest import Walked
 
@@ -55,8 +56,9 @@ def _expected(who: str) -> set[str]:
     def may(area: str, verb: str = "view") -> bool:
         return who == "staff" or role_may(who, f"{area}.{verb}")
 
+    # A tenant's people have one row of the list of tenants, their settings, to which the menu leads at once.
     lists = {
-        f"{model._meta.app_label}_{model._meta.model_name}_changelist"
+        f"{model._meta.app_label}_{model._meta.model_name}_{'change' if who != 'staff' and model is Tenant else 'changelist'}"
         for model, page in admin.site._registry.items()
         if isinstance(page, AtriumAdmin) and may(page.area)
     }
