@@ -51,5 +51,5 @@ def _found(place: dict[str, Any], chunk: tuple[str, str | None]) -> Found:
         score=place["score"],
         number=place["number"],
         text=as_read(text[:_SHOWN]),
-        heading=heading or "",
+        heading=as_read(heading or ""),
     )

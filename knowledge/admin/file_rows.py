@@ -35,7 +35,7 @@ class FileRow:
     file_id: str
     public_id: str
     name: str
-    size: str
+    bytes: int
     state: str
     word: str
     tone: str
@@ -51,9 +51,27 @@ class FileRow:
     completed_at: datetime | None
     store_id: str
     store_name: str
-    preview: str
-    edit: str
-    remove: str
+    attachment_id: str
+
+    @property
+    def size(self) -> str:
+        """In the unit that suits it."""
+        return filesizeformat(self.bytes).replace("\xa0", " ")
+
+    @property
+    def preview(self) -> str:
+        """Where its text is."""
+        return f"{reverse('admin:file_preview', args=[self.file_id])}?store={self.store_id}"
+
+    @property
+    def edit(self) -> str:
+        """Where its attributes and groups are."""
+        return reverse("admin:knowledge_vectorstorefile_change", args=[self.attachment_id])
+
+    @property
+    def remove(self) -> str:
+        """Where it is taken out of the store."""
+        return reverse("admin:knowledge_vectorstorefile_delete", args=[self.attachment_id])
 
 
 def row_of(attachment: VectorStoreFile) -> FileRow:
@@ -62,12 +80,11 @@ def row_of(attachment: VectorStoreFile) -> FileRow:
     word, tone = WORDS[attachment.state]
     if attachment.state == State.QUEUED and file.status == File.Status.UPLOADED:
         word = "Being fetched"
-    preview = reverse("admin:file_preview", args=[file.id])
     return FileRow(
         file_id=str(file.id),
         public_id=public_id("file-", file.id),
         name=file.filename,
-        size=filesizeformat(file.bytes).replace("\xa0", " "),
+        bytes=file.bytes,
         state=attachment.state,
         word=word,
         tone=tone,
@@ -83,9 +100,7 @@ def row_of(attachment: VectorStoreFile) -> FileRow:
         completed_at=attachment.completed_at,
         store_id=str(attachment.store_id),
         store_name=str(attachment.store),
-        preview=f"{preview}?store={attachment.store_id}",
-        edit=reverse("admin:knowledge_vectorstorefile_change", args=[attachment.id]),
-        remove=reverse("admin:knowledge_vectorstorefile_delete", args=[attachment.id]),
+        attachment_id=str(attachment.id),
     )
 
 
