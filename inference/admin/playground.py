@@ -1,6 +1,7 @@
 """The playground: a page that calls the public API from the browser, and the doors that its script asks."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -110,7 +111,7 @@ def _groups(request: HttpRequest) -> list[str]:
     return given if isinstance(given, list) else [given]
 
 
-class _Reading(DeskData):
+class _Reading(DeskData, ABC):
     """Doors that only read."""
 
     area = "playground"
@@ -123,9 +124,9 @@ class _Reading(DeskData):
         except AtriumError as error:
             return self.refused(request, error)
 
+    @abstractmethod
     def said(self, **kwargs: Any) -> dict[str, Any]:
         """The answer."""
-        raise NotImplementedError
 
 
 @desk_page

@@ -6,6 +6,7 @@ are taken: `"5"` and `5` are the integer 5. What breaks a rule is refused with t
 
 import math
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -54,17 +55,17 @@ class _Variable(BaseModel):
     description: str = Field(default="", max_length=500)
     required: bool = Field(default=True, description="Must be given, unless there is a default. If not: empty.")
 
+    @abstractmethod
     def read(self, value: Any) -> Any:
         """The value as its type has it.
 
         Raises:
             Broken: it breaks a rule.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, value: Any) -> str | ContentPart:
         """A value that was read, as it stands in a message."""
-        raise NotImplementedError
 
     @property
     def fallback(self) -> Any:

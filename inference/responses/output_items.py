@@ -4,6 +4,7 @@ An item is added, grows, and is done. A message and a chain of thought end where
 stay open until the answer ends, because upstreams write several of them in turns. Events carry no sequence number yet.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ Event = dict[str, Any]
 Cite = Callable[[str], list[dict[str, Any]]]
 
 
-class _Item:
+class _Item(ABC):
     """One item under way."""
 
     kind = ""
@@ -24,13 +25,13 @@ class _Item:
         self.id = public_item_id(self.kind, item_id(response_id, OUTPUT + index))
         self.ended: str | None = None  # its last status
 
+    @abstractmethod
     def shape(self, status: str) -> Item:
         """The item as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parts(self, status: str) -> Iterator[Event]:
         """The events between the last growth and the item's end."""
-        raise NotImplementedError
 
     def added(self) -> Event:
         """Its first event."""

@@ -1,5 +1,6 @@
 """What the pages of one vector store have in common: the store, its tabs, and the tenant for whom they act."""
 
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from typing import Any
 
@@ -35,7 +36,7 @@ def tabs_of(store: VectorStore, here: str) -> list[dict[str, Any]]:
     ]
 
 
-class OfStore(DeskView):
+class OfStore(DeskView, ABC):
     """A view of one store, found before anything else: for staff in the name of the tenant that owns it."""
 
     store: VectorStore
@@ -51,9 +52,9 @@ class OfStore(DeskView):
         with acting_for(store.tenant_id), nullcontext() if self.waits else tenant_scope():
             return super().dispatch(request, *args, **kwargs)
 
+    @abstractmethod
     def missing(self, request: HttpRequest) -> HttpResponse:
         """The answer where the store is not the visitor's, or no more."""
-        raise NotImplementedError
 
 
 class StorePage(OfStore, DeskPage):
