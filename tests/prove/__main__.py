@@ -36,7 +36,7 @@ PROOFS = {
     15: "keys_and_desk",
     18: "batches",
 }
-_SHOWN = 5
+_SHOWN = 12
 
 
 def main(arguments: list[str]) -> int:

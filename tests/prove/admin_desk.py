@@ -26,15 +26,14 @@ from tenants.desk.base import TenantAdmin
 from tenants.desk.pages import PAGES, DeskPage
 from tests.e2e.conftest import eventually
 from tests.prove.forms import filled, forms, sent, writes
-from tests.prove.furniture import Furnished, fingerprint, furnish, row_of
+from tests.prove.furniture import BY_THE_CLOCK, Furnished, fingerprint, furnish, row_of
 from tests.prove.ground import Ground
 from tests.prove.verdict import Verdict
 
 _LOG = "tenants_auditevent"
 #: What the log and the tasks of the clock write, whoever uses the admin.
-_BESIDE = {
-    _LOG, "tenants_work", "tenants_apikey_use", "billing_usagehour", "billing_usageday", "billing_modelday",
-    "billing_userday", "inference_callhour", "tenants_lane", "tenants_letter", "tenants_staffview", "tenants_webhookevent",
+_BESIDE = BY_THE_CLOCK | {
+    _LOG, "tenants_work", "tenants_apikey_use", "tenants_lane", "tenants_letter", "tenants_webhookevent",
     "tenants_webhookdelivery",
 }  # fmt: skip
 #: What stands in the addresses of pages → whose row it is.
