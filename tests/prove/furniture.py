@@ -25,8 +25,17 @@ from billing.models import (
     TokenAccount,
     UnitCounts,
 )
-from inference.models import CachedResponse, CachePolicy, Grant, Model, TenantDeployment
-from knowledge.models import BucketObject, BucketSource
+from inference.models import (
+    Batch,
+    BatchLine,
+    CachedResponse,
+    CachePolicy,
+    Grant,
+    Model,
+    OwnAccountPrice,
+    TenantDeployment,
+)
+from knowledge.models import BucketObject, BucketSource, IngestionPart, Reembedding, VectorStore, VectorStoreFile
 from tenants.audit import COMMAND_LINE
 from tenants.ids import public_id
 from tenants.managers import TenantModel
@@ -130,8 +139,9 @@ def furnish(ground: Ground, mark: str) -> Furnished:
             "valid_from": datetime.now(UTC),
         }
         TenantPrice.objects.create(tenant_id=tenant_id, **price)
+        OwnAccountPrice.objects.create(tenant_id=tenant_id, **price)
         LimitOverride.objects.create(
-            tenant_id=tenant_id, limit=Limit.DOCUMENTS, value=9, valid_from=datetime.now(UTC), reason=mark
+            tenant_id=tenant_id, limit=Limit.DOCUMENTS, value=1_000_000, valid_from=datetime.now(UTC), reason=mark
         )
         month = datetime.now(UTC).date().replace(day=1)
         QuotaUse.objects.create(tenant_id=tenant_id, quota=Limit.OCR_PAGES_PER_MONTH, period_start=month, used=1)
@@ -169,6 +179,16 @@ def furnish(ground: Ground, mark: str) -> Furnished:
         )
         Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
         Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
+        # What stands only while something is under way; in states that no worker takes up.
+        part = {"store_file": VectorStoreFile.objects.get(), "kind": IngestionPart.Kind.READ, "number": 1, "done": True}
+        IngestionPart.objects.create(tenant_id=tenant_id, **part)
+        kept = VectorStore.objects.get()
+        Reembedding.objects.create(
+            tenant_id=tenant_id, store=kept, space=kept.space, embedding_model=mark, unit_id=uuid4(),
+            state=Reembedding.State.FAILED,
+        )  # fmt: skip
+        line = {"batch": Batch.objects.get(), "number": 2, "state": BatchLine.State.DROPPED}
+        BatchLine.objects.create(tenant_id=tenant_id, **line, custom_id=mark, body=mark.encode())
         Invitation.objects.create(
             tenant_id=tenant_id, email=f"{mark}@example.net", role=Role.VIEWER, token_hash=mark, sent_at=datetime.now(UTC),
             expires_at=datetime.now(UTC),
