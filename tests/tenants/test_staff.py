@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from django.contrib import admin
 from django.db import connections
 from django.test import Client
+from django.urls import reverse
 
 from billing.models import LimitOverride, Plan, Subscription
 from inference.models import Deployment, Model
+from tenants.desk.base import AtriumAdmin
 from tenants.models import ApiKey, Tenant, User
 from tests.tenants.admin_desk import PAGES, STAFF_PAGES, actions_of, desk, in_scope, plain_static_files
 
@@ -154,3 +157,24 @@ def test_bedrock_needs_a_region_and_a_whole_key_and_what_is_stored_can_be_replac
     assert staff.post(url, form | replaced).status_code == 302
     row.refresh_from_db()
     assert [getattr(row, name) for name in row.CREDENTIALS] == ["bedrock-api-key-0123456789", "", "", ""]
+
+
+def test_every_form_for_a_new_row_opens_for_staff(staff):
+    for model, page in admin.site._registry.items():
+        if isinstance(page, AtriumAdmin) and "add" in page.offers:
+            url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
+            assert staff.get(url).status_code == 200, url
+
+
+def test_staff_make_a_colleague_and_take_them_out_of_service(staff):
+    password = "correct horse battery"
+    said = {"username": "ann", "email": "ann@platform.example", "usable_password": "true"}
+    staff.post("/admin/tenants/user/add/", {**said, "password1": password, "password2": password})
+    ann = User.objects.get(username="ann")
+    assert ann.check_password(password) and ann.email == "ann@platform.example" and ann.is_active
+
+    page = f"/admin/tenants/user/{ann.pk}/change/"
+    assert staff.get(page).status_code == 200
+    staff.post(page, {"username": "ann", "email": ann.email})
+    ann.refresh_from_db()
+    assert not ann.is_active and ann.check_password(password)
