@@ -131,78 +131,10 @@ def furnish(ground: Ground, mark: str) -> Furnished:
     email = f"{mark}@example.org"
     with acting_for(UUID(tenant.id)), tenant_scope() as tenant_id:
         add_member(email=email, role=Role.OWNER, by=COMMAND_LINE)
-        price = {
-            "model": model,
-            "meter": "input_tokens",
-            "currency": "USD",
-            "amount": 1,
-            "valid_from": datetime.now(UTC),
-        }
-        TenantPrice.objects.create(tenant_id=tenant_id, **price)
-        OwnAccountPrice.objects.create(tenant_id=tenant_id, **price)
-        LimitOverride.objects.create(
-            tenant_id=tenant_id, limit=Limit.DOCUMENTS, value=1_000_000, valid_from=datetime.now(UTC), reason=mark
-        )
-        month = datetime.now(UTC).date().replace(day=1)
-        QuotaUse.objects.create(tenant_id=tenant_id, quota=Limit.OCR_PAGES_PER_MONTH, period_start=month, used=1)
-        UnitCounts.objects.create(tenant_id=tenant_id, period_start=month)
-        TenantAllowance.objects.create(
-            tenant_id=tenant_id, model=model, meter="input_tokens", quantity=1, valid_from="2026-01-01", source=mark
-        )
-        served = Model.objects.get(name=model)
-        account = TenantDeployment.objects.create(
-            tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream
-        )
-        keeping = {"tenant_id": tenant_id, "grant": Grant.objects.get(alias=model)}
-        CachePolicy.objects.create(**keeping, ttl_seconds=3_600)
-        CachedResponse.objects.create(
-            **keeping,
-            key=mark.encode(),
-            answer={"mark": mark},
-            size_bytes=1,
-            expires_at=datetime.now(UTC) + timedelta(hours=1),
-        )
-        BucketObject.objects.create(
-            tenant_id=tenant_id, source=BucketSource.objects.get(), key=mark.encode(), etag=mark, size=1, reason=mark
-        )
-        BudgetAlert.objects.create(
-            tenant_id=tenant_id, budget=Budget.objects.get(name=mark), period_start="2026-01-01", kind="share", share=80,
-            limit=5, spent=4,
-        )  # fmt: skip
-        TokenAccount.objects.create(tenant_id=tenant_id, period_start="2026-01-01")
-        BillCorrection.objects.create(
-            tenant_id=tenant_id, bill_id=uuid4(), line_id=uuid4(), model=model, day=month, quantity=0, cost=0,
-            provider_cost=1, reason=mark,
-        )  # fmt: skip
-        MeterEvent.objects.create(
-            tenant_id=tenant_id, start=datetime.now(UTC), meter="input_tokens", quantity=1, events=1
-        )
-        Letter.objects.create(tenant_id=tenant_id, recipient=email, subject=mark, text=mark)
-        Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
-        # What stands only while something is under way; in states that no worker takes up.
-        part = {"store_file": VectorStoreFile.objects.get(), "kind": IngestionPart.Kind.READ, "number": 1, "done": True}
-        IngestionPart.objects.create(tenant_id=tenant_id, **part)
-        kept = VectorStore.objects.get()
-        Reembedding.objects.create(
-            tenant_id=tenant_id, store=kept, space=kept.space, embedding_model=mark, unit_id=uuid4(),
-            state=Reembedding.State.FAILED,
-        )  # fmt: skip
-        line = {"batch": Batch.objects.get(), "number": 2, "state": BatchLine.State.DROPPED}
-        BatchLine.objects.create(tenant_id=tenant_id, **line, custom_id=mark, body=mark.encode())
-        Invitation.objects.create(
-            tenant_id=tenant_id, email=f"{mark}@example.net", role=Role.VIEWER, token_hash=mark, sent_at=datetime.now(UTC),
-            expires_at=datetime.now(UTC),
-        )  # fmt: skip
-        StaffView.objects.create(
-            tenant_id=tenant_id, staff=User.objects.get(email=email), reason=mark,
-            started_at=datetime.now(UTC), ends_at=datetime.now(UTC), ended_at=datetime.now(UTC),
-        )  # fmt: skip
-        provider = IdentityProvider.objects.create(
-            tenant_id=tenant_id, issuer=f"https://{mark}.invalid", client_id=mark, client_secret=mark
-        )
-        ProviderIdentity.objects.create(
-            tenant_id=tenant_id, provider=provider, subject=mark, user=User.objects.get(email=email)
-        )
+        _money(tenant_id, mark, model)
+        account = _models(tenant_id, mark, model, upstream)
+        _under_way(tenant_id, mark, email)
+        _people(tenant_id, mark, User.objects.get(email=email))
         statement, credit = _close_a_month(tenant_id, mark)
     ids = {
         "file_id": file["id"],
@@ -237,6 +169,90 @@ def furnish(ground: Ground, mark: str) -> Furnished:
     }
     ids["tenant_id"] = public_id("tenant_", UUID(tenant.id))
     return Furnished(tenant, mark, User.objects.get(email=email), ids)
+
+
+def _money(tenant_id: UUID, mark: str, model: str) -> None:
+    """Prices, limits and counts that no request of its own brings about."""
+    price = {
+        "model": model,
+        "meter": "input_tokens",
+        "currency": "USD",
+        "amount": 1,
+        "valid_from": datetime.now(UTC),
+    }
+    TenantPrice.objects.create(tenant_id=tenant_id, **price)
+    OwnAccountPrice.objects.create(tenant_id=tenant_id, **price)
+    LimitOverride.objects.create(
+        tenant_id=tenant_id, limit=Limit.DOCUMENTS, value=1_000_000, valid_from=datetime.now(UTC), reason=mark
+    )
+    month = datetime.now(UTC).date().replace(day=1)
+    QuotaUse.objects.create(tenant_id=tenant_id, quota=Limit.OCR_PAGES_PER_MONTH, period_start=month, used=1)
+    UnitCounts.objects.create(tenant_id=tenant_id, period_start=month)
+    TenantAllowance.objects.create(
+        tenant_id=tenant_id, model=model, meter="input_tokens", quantity=1, valid_from="2026-01-01", source=mark
+    )
+    BudgetAlert.objects.create(
+        tenant_id=tenant_id, budget=Budget.objects.get(name=mark), period_start="2026-01-01", kind="share", share=80,
+        limit=5, spent=4,
+    )  # fmt: skip
+    TokenAccount.objects.create(tenant_id=tenant_id, period_start="2026-01-01")
+    BillCorrection.objects.create(
+        tenant_id=tenant_id, bill_id=uuid4(), line_id=uuid4(), model=model, day=month, quantity=0, cost=0,
+        provider_cost=1, reason=mark,
+    )  # fmt: skip
+    MeterEvent.objects.create(tenant_id=tenant_id, start=datetime.now(UTC), meter="input_tokens", quantity=1, events=1)
+
+
+def _models(tenant_id: UUID, mark: str, model: str, upstream: str) -> TenantDeployment:
+    """A deployment of the tenant's own, which is returned, and a kept answer."""
+    served = Model.objects.get(name=model)
+    account = TenantDeployment.objects.create(
+        tenant_id=tenant_id, model=served, name=mark, provider="openai", base_url=upstream
+    )
+    keeping = {"tenant_id": tenant_id, "grant": Grant.objects.get(alias=model)}
+    CachePolicy.objects.create(**keeping, ttl_seconds=3_600)
+    CachedResponse.objects.create(
+        **keeping,
+        key=mark.encode(),
+        answer={"mark": mark},
+        size_bytes=1,
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )
+    return account
+
+
+def _under_way(tenant_id: UUID, mark: str, recipient: str) -> None:
+    """What stands only while something is under way or went wrong; in states that no worker takes up."""
+    BucketObject.objects.create(
+        tenant_id=tenant_id, source=BucketSource.objects.get(), key=mark.encode(), etag=mark, size=1, reason=mark
+    )
+    Letter.objects.create(tenant_id=tenant_id, recipient=recipient, subject=mark, text=mark)
+    Work.objects.create(tenant_id=tenant_id, queue="ingestion", state=Work.State.DEAD, reason=mark)
+    part = {"store_file": VectorStoreFile.objects.get(), "kind": IngestionPart.Kind.READ, "number": 1, "done": True}
+    IngestionPart.objects.create(tenant_id=tenant_id, **part)
+    kept = VectorStore.objects.get()
+    Reembedding.objects.create(
+        tenant_id=tenant_id, store=kept, space=kept.space, embedding_model=mark, unit_id=uuid4(),
+        state=Reembedding.State.FAILED,
+    )  # fmt: skip
+    line = {"batch": Batch.objects.get(), "number": 2, "state": BatchLine.State.DROPPED}
+    BatchLine.objects.create(tenant_id=tenant_id, **line, custom_id=mark, body=mark.encode())
+
+
+def _people(tenant_id: UUID, mark: str, owner: User) -> None:
+    """Who is invited, who looked in, and who says who they are."""
+    Invitation.objects.create(
+        tenant_id=tenant_id, email=f"{mark}@example.net", role=Role.VIEWER, token_hash=mark, sent_at=datetime.now(UTC),
+        expires_at=datetime.now(UTC),
+    )  # fmt: skip
+    StaffView.objects.create(
+        tenant_id=tenant_id, staff=owner, reason=mark,
+        started_at=datetime.now(UTC), ends_at=datetime.now(UTC), ended_at=datetime.now(UTC),
+    )  # fmt: skip
+    provider = IdentityProvider.objects.create(
+        tenant_id=tenant_id, issuer=f"https://{mark}.invalid", client_id=mark, client_secret=mark
+    )
+    ProviderIdentity.objects.create(tenant_id=tenant_id, provider=provider, subject=mark, user=owner)
 
 
 def _close_a_month(tenant_id: UUID, mark: str) -> tuple[Statement, CreditNote]:
